@@ -1,0 +1,45 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { packageRoot } from "../../src/package-root.ts";
+
+/** A helper process of a benchmark, asked and answered by messages, one at a time. */
+export class Child {
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  /** Starts `bench/support/<name>.ts`; resolves with its first message too. */
+  static async start<T>(name: string, args: string[]): Promise<{ child: Child; first: T }> {
+    const child = fork(join(packageRoot, "bench/support", `${name}.ts`), args, {
+      execArgv: ["--import", "tsx"],
+    });
+    const [first] = await Promise.race([
+      once(child, "message"),
+      once(child, "exit").then(([code]) => {
+        throw new Error(`bench/support/${name}.ts ended with ${code}`);
+      }),
+    ]);
+    return { child: new Child(child), first };
+  }
+
+  tell(message: object): void {
+    this.#child.send(message);
+  }
+
+  async ask<T>(message: object): Promise<T> {
+    const answer = once(this.#child, "message");
+    this.#child.send(message);
+    const [value] = await answer;
+    return value;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null) return;
+    const exited = once(this.#child, "exit");
+    this.#child.disconnect();
+    await exited;
+  }
+}

@@ -1,0 +1,151 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { connect } from "../../src/client/index.ts";
+import { createLog } from "../../src/log.ts";
+import { packageRoot } from "../../src/package-root.ts";
+import { closeDatabase, type Database, openDatabase } from "../../src/store/database.ts";
+import { keepEmbedded } from "../../src/store/kept-postgres.ts";
+import type { FleetPlace } from "../../test/support/fleet.ts";
+import { freePort } from "../../test/support/free-port.ts";
+
+const READY_MS = 30_000;
+
+/** A server in a process of its own, with an embedded Postgres that syncs to disk as in real life. */
+export interface BenchServer {
+  url: string;
+  token: string;
+  pid: number;
+  /** Resident memory of the server's process, in bytes. */
+  memoryBytes(): Promise<number>;
+  /** CPU time that the server's process has used so far, in seconds. */
+  cpuSeconds(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+export interface BenchServerOptions {
+  environment?: Record<string, string>;
+  /** Fills the database before the server starts on it. */
+  fill?: (database: Database, place: FleetPlace) => Promise<void>;
+}
+
+/** Starts a server from the compiled code, as `npm start` does. With BENCH_PROFILE=FOLDER it leaves a CPU profile there. */
+export async function startBenchServer({ environment = {}, fill }: BenchServerOptions = {}) {
+  const dataDir = await mkdtemp(join(tmpdir(), "muster-bench-"));
+  const port = String(await freePort());
+  const clean = () => rm(dataDir, { recursive: true, force: true });
+  try {
+    if (fill) {
+      const empty = await startOn(dataDir, { ...environment, PORT: port });
+      const place = await makePlace(empty).finally(() => end(empty.child));
+      await fillDatabase(dataDir, (database) => fill(database, place));
+    }
+    const { child, url, token } = await startOn(dataDir, { ...environment, PORT: port });
+    const pid = child.pid ?? 0;
+    const server: BenchServer = {
+      url,
+      token,
+      pid,
+      cpuSeconds: () => cpuSeconds(pid),
+      memoryBytes: () => memoryBytes(pid),
+      async stop() {
+        await end(child);
+        await clean();
+      },
+    };
+    return server;
+  } catch (error) {
+    await clean();
+    throw error;
+  }
+}
+
+async function startOn(dataDir: string, environment: Record<string, string>) {
+  const profile = process.env.BENCH_PROFILE;
+  const child = spawn(
+    process.execPath,
+    [
+      ...(profile ? ["--cpu-prof", `--cpu-prof-dir=${profile}`] : []),
+      join(packageRoot, "dist/src/cli/main.js"),
+      "serve",
+      "--empty",
+    ],
+    {
+      env: { ...process.env, MUSTER_DATA_DIR: dataDir, LOG_LEVEL: "warn", ...environment },
+      stdio: ["ignore", "inherit", "inherit"],
+    },
+  );
+  try {
+    return { child, ...(await credentials(child, join(dataDir, "credentials.json"))) };
+  } catch (error) {
+    await end(child);
+    throw error;
+  }
+}
+
+async function makePlace({ url, token }: { url: string; token: string }): Promise<FleetPlace> {
+  const owner = await connect({ url, token });
+  try {
+    const { gateway } = await owner.request("gateway.create", { name: "Bench", kind: "direct" });
+    const { board } = await owner.request("board.create", { name: "Bench", gateway_id: gateway.id });
+    return { organizationId: board.organization_id, boardId: board.id, gatewayId: gateway.id };
+  } finally {
+    await owner.close();
+  }
+}
+
+async function fillDatabase(dataDir: string, fill: (database: Database) => Promise<void>): Promise<void> {
+  const postgres = await keepEmbedded({ dataDir, log: createLog("silent") });
+  const database = openDatabase(postgres.url, { maxConnections: 1 });
+  try {
+    await fill(database);
+    await database`vacuum analyze`;
+  } finally {
+    await closeDatabase(database);
+    await postgres.stop();
+  }
+}
+
+async function credentials(child: ChildProcess, file: string): Promise<{ url: string; token: string }> {
+  for (const deadline = Date.now() + READY_MS; Date.now() < deadline; await pause(50)) {
+    if (child.exitCode !== null)
+      throw new Error(`the server ended with ${child.exitCode} before it was ready`);
+    const kept: { url: string; token: string } | undefined = await readFile(file, "utf8").then(
+      JSON.parse,
+      () => undefined,
+    );
+    if (
+      kept &&
+      (await fetch(`${kept.url}/readyz`).then(
+        ({ ok }) => ok,
+        () => false,
+      ))
+    )
+      return kept;
+  }
+  throw new Error(`the server was not ready within ${READY_MS} ms`);
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, "exit");
+  child.kill("SIGTERM");
+  await exited;
+}
+
+/** Clock ticks a second in /proc, fixed on Linux. */
+const TICKS = 100;
+
+async function cpuSeconds(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+async function memoryBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1]) * 1_024;
+}

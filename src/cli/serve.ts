@@ -1,0 +1,126 @@
+import { readFile } from "node:fs/promises";
+import { defineCommand } from "citty";
+import { connect } from "../client/index.ts";
+import { ConfigError, readConfig } from "../config.ts";
+import { uwsFlavor } from "../edge/uws.ts";
+import { credentialsFile, type FirstStart, firstStart } from "../first-start.ts";
+import { createLog, type Log } from "../log.ts";
+import { version } from "../package-root.ts";
+import { type Server, startServer } from "../server.ts";
+import { isUnavailable } from "../store/database.ts";
+
+/** One Ctrl+C can reach the process twice, from the terminal and from npm: what follows within this time is its echo. */
+const ECHO_MS = 1_000;
+
+export default defineCommand({
+  meta: {
+    name: "serve",
+    description: "Run the server, with a Postgres of its own unless DATABASE_URL names one",
+  },
+  args: {
+    empty: { type: "boolean", description: "First start: make no gateway, board and agents to look at" },
+  },
+  async run({ args }) {
+    let config: ReturnType<typeof readConfig>;
+    try {
+      config = readConfig(process.env);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      process.stderr.write(`error: ${error.message.replaceAll("\n", "\nerror: ")}\n`);
+      process.exitCode = 2;
+      return;
+    }
+    const log = createLog(config.logLevel);
+    const asked = stopAsked();
+    const server = await startServer(config, log).catch((error: unknown) => {
+      throw config.databaseUrl === undefined ? error : inWords(error, config.databaseUrl);
+    });
+    try {
+      log.info(
+        {
+          sockets: `${uwsFlavor.package} ${uwsFlavor.version}`,
+          native: uwsFlavor.native,
+          node: process.version,
+          pid: process.pid,
+        },
+        `Muster ${version} is ready on ${server.url}`,
+      );
+      if (!uwsFlavor.native)
+        log.warn("no native uWebSockets.js fits this system (see the README): sockets are served slower");
+      const first = await firstStart(server.services, server.url, args.empty ?? false);
+      if (first) await welcome(server, first, config.dataDir, log, asked);
+      const signal = await asked;
+      log.info({ signal }, "stopping");
+    } finally {
+      await server.stop();
+    }
+    log.info("stopped");
+  },
+});
+
+/** Resolves with the first signal that asks for an end; a later one ends the process at once. */
+function stopAsked(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let askedAt: number | undefined;
+    for (const signal of ["SIGTERM", "SIGINT"] as const)
+      process.on(signal, () => {
+        if (askedAt !== undefined && performance.now() - askedAt > ECHO_MS) process.exit(1);
+        askedAt ??= performance.now();
+        resolve(signal);
+      });
+  });
+}
+
+/** An error of the operator's own Postgres, with which one it is, and without the password. */
+function inWords(error: unknown, databaseUrl: string): unknown {
+  if (!(error instanceof Error) || !(isUnavailable(error) || error.name === "PostgresError")) return error;
+  const { host, pathname } = new URL(databaseUrl);
+  return new Error(`the Postgres of DATABASE_URL, ${host}${pathname}, cannot be used: ${error.message}`, {
+    cause: error,
+  });
+}
+
+/** Tells what the first start has made, each agent as it comes online, and where to look next. */
+async function welcome(
+  server: Server,
+  { organization, agents }: FirstStart,
+  dataDir: string,
+  log: Log,
+  asked: Promise<unknown>,
+): Promise<void> {
+  const file = credentialsFile(dataDir);
+  log.info(`first start: made the organization "${organization}"; its owner's token is in ${file}`);
+  if (agents.length > 0) {
+    log.info(`made a local gateway, a board and the agents ${agents.join(", ")}; they are being provisioned`);
+    const { token }: { token: string } = JSON.parse(await readFile(file, "utf8"));
+    await untilOnline(server.url, token, new Set(agents), log, asked);
+  }
+  log.info(
+    agents.length > 0
+      ? "look next, in another terminal here: `npx muster watch` shows the agents live, `npx muster call agent.list` lists them"
+      : 'look next, in another terminal here: `npx muster call gateway.create \'{"name":"Workers","kind":"direct"}\'` makes a gateway; a board and agents come after it (see the README)',
+  );
+}
+
+async function untilOnline(
+  url: string,
+  token: string,
+  awaited: Set<string>,
+  log: Log,
+  asked: Promise<unknown>,
+): Promise<void> {
+  const client = await connect({ url, token });
+  asked.then(() => client.close());
+  try {
+    for await (const change of client.watch("agents")) {
+      if (change.kind === "seen" || change.kind === "end") continue;
+      for (const agent of change.kind === "change" ? change.upserts : change.items) {
+        const { name, status } = agent as { name: string; status: string };
+        if (status === "online" && awaited.delete(name)) log.info(`${name} is online`);
+      }
+      if (awaited.size === 0) return;
+    }
+  } finally {
+    await client.close();
+  }
+}

@@ -1,0 +1,94 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { type Client, type ClientOptions, connect, MusterError } from "../client/index.ts";
+import { version } from "../package-root.ts";
+import { readTokenFile } from "./token-file.ts";
+
+/** The flags by which every verb finds its server. */
+export const targetArgs = {
+  url: {
+    type: "string",
+    description: "The server's address; else MUSTER_URL, else the credentials that `muster serve` keeps",
+  },
+  token: { type: "string", description: "Your token; else MUSTER_TOKEN, else the kept credentials" },
+  "token-file": { type: "string", description: "A file that holds the token" },
+} as const;
+
+export const CLIENT = { name: "muster-cli", version };
+
+/** Where to connect, and as whom. */
+export interface Target {
+  url: string;
+  token: string;
+}
+
+type Flags = { url?: string | undefined; token?: string | undefined; "token-file"?: string | undefined };
+type Environment = Record<string, string | undefined>;
+
+const credentialsSchema = z.object({ url: z.string(), token: z.string() });
+
+/** Server and token from flags, environment or kept credentials, in this order. Throws with what to do. */
+export function findTarget(flags: Flags, environment: Environment): Target {
+  const url = findUrl(flags, environment);
+  const fromFile = flags["token-file"] ? readTokenFile(flags["token-file"]) : undefined;
+  const token = flags.token || fromFile || environment.MUSTER_TOKEN || keptToken(url, environment);
+  if (token) return { url, token };
+  throw new Error(`no token for ${url}: give --token or --token-file, or set MUSTER_TOKEN`);
+}
+
+/** The server's address alone. Throws with what to do. */
+export function findUrl(flags: Flags, environment: Environment): string {
+  const url = flags.url || environment.MUSTER_URL || readCredentials(environment)?.url;
+  if (url) return url;
+  throw new Error(
+    `no server is known: start one here with \`muster serve\` (it keeps ${credentialsPath(environment)}), ` +
+      "or give --url and --token, or set MUSTER_URL and MUSTER_TOKEN",
+  );
+}
+
+/** Connects a verb to its server. Rejects with what to do. */
+export async function openClient(
+  flags: Flags,
+  options: Pick<ClientOptions, "onState"> = {},
+): Promise<Client> {
+  const target = findTarget(flags, process.env);
+  try {
+    return await connect({ ...target, ...options, client: CLIENT });
+  } catch (error) {
+    if (!(error instanceof MusterError) || error.reason !== "unavailable") throw error;
+    // Without a close code it was the server itself that said so: it was reached, and is not what is missing.
+    if (error.details.close_code === undefined) throw error;
+    throw new Error(`cannot reach ${target.url} (${error.message}); is the server running? \`muster serve\``);
+  }
+}
+
+/** A kept token goes only to the server that it was kept for. */
+function keptToken(url: string, environment: Environment): string | undefined {
+  const kept = readCredentials(environment);
+  return kept !== undefined && origin(kept.url) === origin(url) ? kept.token : undefined;
+}
+
+function origin(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : url;
+}
+
+function credentialsPath(environment: Environment): string {
+  return join(environment.MUSTER_DATA_DIR || ".muster", "credentials.json");
+}
+
+function readCredentials(environment: Environment): Target | undefined {
+  const path = credentialsPath(environment);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+  try {
+    return credentialsSchema.parse(JSON.parse(text));
+  } catch {
+    throw new Error(`${path} is not {"url": "…", "token": "…"}`);
+  }
+}

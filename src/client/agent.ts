@@ -1,0 +1,267 @@
+import { z } from "zod";
+import type { Cancel, Clock } from "../clock.ts";
+import { type Agent as AgentRecord, heartbeatReport } from "../protocol/agents.ts";
+import { MusterError } from "../protocol/errors.ts";
+import type { Params } from "../protocol/messages.ts";
+import { serverNotifications, serverRequests } from "../protocol/session.ts";
+import { Acks } from "./acks.ts";
+import { clientClock } from "./clock.ts";
+import { type CommandHandler, Commands } from "./commands.ts";
+import type { ConnectOptions, Hello } from "./connect-options.ts";
+import { Connection } from "./connection.ts";
+
+/** What an agent says of itself with its heartbeats. */
+export type AgentReport = Pick<z.input<typeof reportSchema>, "activity" | "stats">;
+
+/** How an agent stands with the server. */
+export type AgentState =
+  | { state: "connected"; agent: AgentRecord; everyMs: number }
+  /** The first heartbeat of this connection is committed. */
+  | { state: "online" }
+  | { state: "disconnected"; why: MusterError; retryInMs: number }
+  | { state: "configured"; hash: string }
+  | AgentEnd;
+
+/**
+ * The end of an agent's session, for good: `stopped` by the program; `superseded` by a newer connection of the same
+ * agent; `deleted`; `revoked`, its token; or `refused` by the server, with why.
+ */
+export type AgentEnd =
+  | { state: "stopped" | "superseded" | "deleted" | "revoked" }
+  | { state: "refused"; why: MusterError };
+
+export interface AgentOptions extends ConnectOptions {
+  /** The agent's own. */
+  token: string;
+  /** Applies a new configuration; the agent answers for it, a rejection is told to the server as its error. */
+  onConfig?: ((config: { agent: AgentRecord; hash: string }) => void | Promise<void>) | undefined;
+  /** Keeps a rotated token for the next start. It is used only after this has succeeded. */
+  onToken?: ((token: string) => void | Promise<void>) | undefined;
+  /** Told of every change. */
+  onState?: ((state: AgentState) => void) | undefined;
+}
+
+const reportSchema = z.object(heartbeatReport);
+/** Share of the interval by which a beat comes early, at most: beats of many agents spread, none is late. */
+const JITTER = 0.1;
+/** Between two beats, at least, however often the report changes, in milliseconds. */
+const LEAST_BETWEEN_MS = 1_000;
+const SIGN_OFF_TIMEOUT_MS = 2_000;
+
+/** Connects an agent; resolves when it is attached. Rejects with MusterError when the server refuses it. */
+export async function connectAgent(options: AgentOptions): Promise<Agent> {
+  const agent = new Agent(options);
+  await agent.attached;
+  return agent;
+}
+
+/**
+ * An agent's side of the protocol: it attaches by its token, beats at the pace that the server asks for, takes
+ * configurations, and signs off. It connects, and connects again, until `stop` or the server's last word.
+ */
+export class Agent {
+  /** Settles once: attached for the first time, or rejected with why it never was. */
+  readonly attached: Promise<void>;
+  /** Resolves when the agent has come to its end, whoever ended it. */
+  readonly ended: Promise<AgentEnd>;
+  readonly #options: AgentOptions;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #connection: Connection;
+  readonly #acks = new Acks();
+  readonly #commands = new Commands();
+  #token: string;
+  #sessionToken: string | undefined;
+  #report: AgentReport = {};
+  #everyMs = 0;
+  #lastBeatAt = 0;
+  #lastN = 0;
+  #online = false;
+  #stopping = false;
+  #cancelBeat: Cancel = () => {};
+  #end: AgentEnd | undefined;
+  /** One turn of the loop after the first attachment. */
+  #settled: Promise<void> | undefined;
+  #settle: { attached(): void; ended(end: AgentEnd): void } = { attached() {}, ended() {} };
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#token = options.token;
+    this.#clock = options.clock ?? clientClock;
+    this.#random = options.random ?? Math.random;
+    this.ended = new Promise((resolve) => {
+      this.#settle.ended = resolve;
+    });
+    const attached = new Promise<void>((resolve) => {
+      this.#settle.attached = resolve;
+    });
+    this.attached = Promise.race([
+      attached,
+      this.ended.then((end) => {
+        throw endError(end);
+      }),
+    ]);
+    // A program that only waits for `ended` must not die of this one.
+    this.attached.catch(() => {});
+    this.#connection = new Connection(options, {
+      token: () => this.#token,
+      open: (hello) => this.#opened(hello),
+      lost: (why, retryInMs) => {
+        this.#disconnected();
+        this.#tell({ state: "disconnected", why, retryInMs });
+      },
+      ended: (why) => {
+        this.#disconnected();
+        this.#finish(why === undefined ? { state: "stopped" } : { state: "refused", why });
+      },
+      notification: (method, params) => this.#notified(method, params),
+      request: (method, params) => this.#serve(method, params),
+    });
+    this.#connection.start();
+  }
+
+  /** Sets what the heartbeats say from now on, and says it soon. Throws MusterError `invalid_params`. */
+  report(report: AgentReport): void {
+    const checked = reportSchema.safeParse({ ...this.#report, ...report });
+    if (!checked.success)
+      throw new MusterError("invalid_params", checked.error.issues.map((issue) => issue.message).join("; "));
+    this.#report = checked.data;
+    if (!this.#connection.isOpen) return;
+    this.#beatIn(Math.max(0, this.#lastBeatAt + LEAST_BETWEEN_MS - this.#clock.now()));
+  }
+
+  /** Beats now. Returns the beat's number for `acked`; undefined when there is no connection to beat on. */
+  beat(): number | undefined {
+    this.#cancelBeat();
+    const n = this.#lastN + 1;
+    const sent = this.#connection.notify("heartbeat", { n, ...this.#report });
+    if (sent) {
+      this.#lastN = n;
+      this.#lastBeatAt = this.#clock.now();
+    }
+    // Unsent because the server does not read: the next beat tries again.
+    if (this.#connection.isOpen) this.#beatIn(this.#everyMs * (1 - JITTER * this.#random()));
+    return sent ? n : undefined;
+  }
+
+  /** Resolves when the server has committed this beat; rejects with MusterError when the connection is lost before. */
+  acked(n: number): Promise<void> {
+    return this.#acks.wait(n);
+  }
+
+  /** Handles the server's commands of that name; one that is delivered again is answered again, and not done again. */
+  onCommand(name: string, handler: CommandHandler): void {
+    this.#commands.on(name, handler);
+  }
+
+  /** Signs off, so that the agent is offline at once, and ends. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#cancelBeat();
+    if (this.#connection.isOpen)
+      // As a request, whose answer says that it is committed. Without one the deadline does the same later.
+      await this.#connection
+        .request("heartbeat", { status: "offline" }, SIGN_OFF_TIMEOUT_MS)
+        .catch(() => undefined);
+    await this.#connection.close();
+  }
+
+  #opened(hello: Hello): void {
+    const { agent, heartbeat } = hello;
+    if (agent === undefined || heartbeat === undefined) {
+      this.#finish({ state: "refused", why: new MusterError("forbidden", "the token is not an agent's") });
+      return;
+    }
+    this.#sessionToken = this.#token;
+    this.#everyMs = Math.max(LEAST_BETWEEN_MS, heartbeat.every_ms);
+    this.#settle.attached();
+    this.#settled ??= new Promise((resolve) => setTimeout(resolve, 0));
+    this.#tell({ state: "connected", agent, everyMs: this.#everyMs });
+    this.beat();
+  }
+
+  #disconnected(): void {
+    this.#cancelBeat();
+    this.#online = false;
+    this.#acks.lost(
+      new MusterError("unavailable", "the connection was lost before the beat was acknowledged"),
+      this.#lastN,
+    );
+  }
+
+  #notified(method: string, params: Params): void {
+    if (method === "ack") {
+      const ack = serverNotifications.ack.safeParse(params);
+      if (ack.success) this.#acknowledged(ack.data.n);
+    } else if (method === "heartbeat_interval") {
+      const interval = serverNotifications.heartbeat_interval.safeParse(params);
+      if (interval.success) this.#setPace(interval.data.every_ms);
+    } else if (method === "detached") {
+      const detached = serverNotifications.detached.safeParse(params);
+      if (detached.success) this.#detached(detached.data.reason);
+    }
+  }
+
+  #acknowledged(n: number): void {
+    this.#acks.acked(n);
+    if (this.#online) return;
+    this.#online = true;
+    this.#tell({ state: "online" });
+  }
+
+  #setPace(everyMs: number): void {
+    this.#everyMs = Math.max(LEAST_BETWEEN_MS, everyMs);
+    const due = this.#lastBeatAt + this.#everyMs * (1 - JITTER * this.#random());
+    this.#beatIn(Math.max(0, due - this.#clock.now()));
+  }
+
+  #detached(reason: "superseded" | "deleted" | "revoked"): void {
+    // The token of this session is gone, but its successor is here already.
+    if (reason === "revoked" && this.#token !== this.#sessionToken) this.#connection.reconnect();
+    else this.#finish({ state: reason });
+  }
+
+  #beatIn(ms: number): void {
+    this.#cancelBeat();
+    // After the sign-off a beat would bring the agent online again.
+    if (!this.#stopping) this.#cancelBeat = this.#clock.after(ms, () => this.beat());
+  }
+
+  async #serve(method: string, params: Params): Promise<unknown> {
+    if (method === "command") {
+      // The program that has just awaited its attachment gets to name its handlers first.
+      await this.#settled;
+      return this.#commands.serve(params);
+    }
+    if (method !== "config") throw new MusterError("method_not_found", `this agent does not know ${method}`);
+    const config = serverRequests.config.params.safeParse(params);
+    if (!config.success) throw new MusterError("invalid_params", "this is no configuration of an agent");
+    const { agent, hash, token } = config.data;
+    if (token !== undefined) {
+      await this.#options.onToken?.(token);
+      this.#token = token;
+    }
+    await this.#options.onConfig?.({ agent, hash });
+    this.#tell({ state: "configured", hash });
+    return { applied: hash };
+  }
+
+  /** The first end counts: to close the connection is a part of every other. */
+  #finish(end: AgentEnd): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    void this.#connection.close();
+    this.#settle.ended(end);
+    this.#tell(end);
+  }
+
+  #tell(state: AgentState): void {
+    this.#options.onState?.(state);
+  }
+}
+
+function endError(end: AgentEnd): MusterError {
+  return end.state === "refused"
+    ? end.why
+    : new MusterError("unavailable", `the agent was not attached: ${end.state}`);
+}

@@ -1,0 +1,110 @@
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { requireAdmin } from "../auth/access.ts";
+import type { Config } from "../config.ts";
+import { MusterError } from "../protocol/errors.ts";
+import type { GatewayKind, gatewayMethods } from "../protocol/gateways.ts";
+import {
+  deleteGateway,
+  gatewayHasAgents,
+  insertGateway,
+  listGateways,
+  toGateway,
+  updateGateway,
+} from "../store/gateways.ts";
+import { defined } from "./boards.ts";
+import type { Context, Handlers } from "./context.ts";
+import { findGateway } from "./find.ts";
+
+/** The folder in which every workspace of the local gateways lies. */
+export function workspacesRoot(config: Pick<Config, "dataDir">): string {
+  return join(config.dataDir, "workspaces");
+}
+
+export const gatewayCommands: Handlers<keyof typeof gatewayMethods> = {
+  async "gateway.create"(context, { name, kind, token, ...params }) {
+    const { organizationId } = requireAdmin(context.principal);
+    const at = new Date(context.services.clock.now());
+    const id = randomUUID();
+    const gateway = await insertGateway(context.database, {
+      id,
+      organization_id: organizationId,
+      name,
+      kind,
+      url: params.url ?? null,
+      token_sealed: token ? context.services.seal.seal(token) : null,
+      main_session_key: params.main_session_key ?? (kind === "local" ? `agent:gateway-${id}:main` : null),
+      workspace_root: workspaceRoot(context, { id, kind }, params.workspace_root ?? null),
+      created_at: at,
+      updated_at: at,
+    });
+    return { gateway: toGateway(gateway) };
+  },
+
+  async "gateway.get"(context, params) {
+    const { organizationId } = requireAdmin(context.principal);
+    return { gateway: toGateway(await findGateway(context, organizationId, params.gateway_id)) };
+  },
+
+  async "gateway.list"(context, params) {
+    const { organizationId } = requireAdmin(context.principal);
+    const { rows, total, nextCursor } = await listGateways(context.database, organizationId, params);
+    return { items: rows.map(toGateway), total, next_cursor: nextCursor };
+  },
+
+  async "gateway.update"(context, { gateway_id, token, ...fields }) {
+    const { organizationId } = requireAdmin(context.principal);
+    const { kind } = await findGateway(context, organizationId, gateway_id);
+    if (
+      fields.workspace_root !== undefined &&
+      kind === "local" &&
+      (await gatewayHasAgents(context.database, gateway_id))
+    )
+      throw new MusterError(
+        "conflict",
+        "The workspaces of agents stay where they are: move or delete the agents first.",
+      );
+    const { seal, clock } = context.services;
+    const gateway = await updateGateway(context.database, organizationId, gateway_id, {
+      ...defined(fields),
+      ...(fields.workspace_root === undefined
+        ? {}
+        : { workspace_root: workspaceRoot(context, { id: gateway_id, kind }, fields.workspace_root) }),
+      ...(token === undefined ? {} : { token_sealed: token === null ? null : seal.seal(token) }),
+      updated_at: new Date(clock.now()),
+    });
+    if (!gateway) throw new MusterError("not_found", "Gateway not found");
+    return { gateway: toGateway(gateway) };
+  },
+
+  async "gateway.delete"(context, { gateway_id }) {
+    const { organizationId } = requireAdmin(context.principal);
+    if (await deleteGateway(context.database, organizationId, gateway_id))
+      context.services.hub.end(organizationId, `agents:gateway:${gateway_id}`, "deleted");
+    return { ok: true };
+  },
+};
+
+/**
+ * A local gateway writes on this machine: only where the operator allows it, and only in a folder that is its own, under
+ * the server's. The name that may be given is a folder in there.
+ */
+function workspaceRoot(
+  { services }: Context,
+  { id, kind }: { id: string; kind: GatewayKind },
+  given: string | null,
+): string | null {
+  if (kind !== "local") return given;
+  if (!services.config.localGateway)
+    throw new MusterError(
+      "unprocessable",
+      "Local gateways are switched off on this server (MUSTER_LOCAL_GATEWAY).",
+    );
+  const own = join(workspacesRoot(services.config), id);
+  if (given === null) return own;
+  if (/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$/.test(given)) return join(own, given);
+  throw new MusterError(
+    "unprocessable",
+    "workspace_root of a local gateway must be a folder's name, like team-one.",
+  );
+}

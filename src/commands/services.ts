@@ -1,0 +1,30 @@
+import type { Actors } from "../actors/actors.ts";
+import type { Attachments } from "../actors/attachments.ts";
+import type { Beats } from "../actors/beats.ts";
+import type { Completions } from "../actors/completions.ts";
+import type { Registry } from "../actors/registry.ts";
+import type { Seal } from "../auth/seal.ts";
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config.ts";
+import type { Hub } from "../live/hub.ts";
+import type { Log } from "../log.ts";
+import type { Database } from "../store/database.ts";
+import type { Deliveries } from "./deliveries.ts";
+
+/** The parts of the server that commands work with. */
+export interface Services {
+  config: Config;
+  clock: Clock;
+  log: Log;
+  seal: Seal;
+  database: Database;
+  registry: Registry;
+  actors: Actors;
+  beats: Beats;
+  attachments: Attachments;
+  completions: Completions;
+  hub: Hub;
+  deliveries: Deliveries;
+  /** Ends the sessions that were opened with a token, or with any token of an agent that is gone. */
+  endSessions(of: { tokenId: string } | { agentId: string }): void;
+}

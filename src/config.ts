@@ -1,0 +1,109 @@
+import { resolve } from "node:path";
+import { z } from "zod";
+import { durationSchema } from "./protocol/duration.ts";
+
+const duration = (fallback: string) => z.string().default(fallback).pipe(durationSchema);
+const flag = z
+  .enum(["on", "off", "true", "false", "1", "0"])
+  .transform((word) => ["on", "true", "1"].includes(word));
+const whole = (fallback: number, least: number, most: number) =>
+  z
+    .string()
+    .default(String(fallback))
+    .refine((text) => /^\d+$/.test(text) && Number(text) >= least && Number(text) <= most, {
+      message: `must be a whole number from ${least} to ${most}`,
+    })
+    .transform(Number);
+const httpUrl = z.url({ protocol: /^https?$/, message: "must be an http or https URL" });
+
+/** Every variable that is read, by its full name. The README's table says the same. */
+const environmentSchema = z.object({
+  HOST: z.string().min(1).default("127.0.0.1"),
+  PORT: whole(8787, 0, 65_535),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
+    .optional(),
+  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+  MUSTER_DATA_DIR: z.string().min(1).default(".muster"),
+  MUSTER_PUBLIC_URL: httpUrl.optional(),
+  MUSTER_OFFLINE_AFTER: duration("10m"),
+  MUSTER_DISCONNECT_GRACE: z.string().pipe(durationSchema).optional(),
+  MUSTER_CHECKIN_DEADLINE: duration("30s"),
+  MUSTER_COMMIT_INTERVAL: duration("5ms"),
+  MUSTER_HISTORY_CHANGES: whole(1_000, 1, 1_000_000),
+  MUSTER_HISTORY_BYTES: whole(4_194_304, 1_024, 1_073_741_824),
+  MUSTER_HEARTBEAT_EVENTS: z.enum(["transitions", "every"]).default("transitions"),
+  MUSTER_SECRET_KEY: z.string().min(16, "must be at least 16 characters").optional(),
+  MUSTER_ALLOWED_ORIGINS: z
+    .string()
+    .default("")
+    .transform((list) =>
+      list
+        .split(",")
+        .map((origin) => origin.trim())
+        .filter((origin) => origin !== ""),
+    )
+    .pipe(z.array(z.url({ message: "must be origins like https://dash.example.com, separated by commas" }))),
+  MUSTER_LOCAL_GATEWAY: flag.optional(),
+});
+
+/** The server's settings: validated, frozen, durations in milliseconds. */
+export type Config = Readonly<{
+  host: string;
+  port: number;
+  /** Undefined: the embedded Postgres under `dataDir`. */
+  databaseUrl: string | undefined;
+  logLevel: string;
+  /** Absolute. */
+  dataDir: string;
+  /** How agents and people reach this server, without a trailing slash; undefined: http on host and port. */
+  publicUrl: string | undefined;
+  offlineAfterMs: number;
+  /** How long after the loss of its socket an agent is offline; undefined: only silence counts. */
+  disconnectGraceMs: number | undefined;
+  checkinDeadlineMs: number;
+  commitIntervalMs: number;
+  heartbeatEvents: "transitions" | "every";
+  /** What a topic keeps for those who come back. */
+  history: Readonly<{ changes: number; bytes: number }>;
+  /** Undefined: a key of its own, kept in `dataDir`. */
+  secretKey: string | undefined;
+  allowedOrigins: readonly string[];
+  localGateway: boolean;
+}>;
+
+/** A setting that cannot be used; the message names each. */
+export class ConfigError extends Error {
+  override name = "ConfigError";
+}
+
+/** Reads the settings from an environment. An empty variable counts as not set. Throws ConfigError. */
+export function readConfig(environment: Record<string, string | undefined>): Config {
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
+  );
+  const parsed = environmentSchema.safeParse(given);
+  if (!parsed.success)
+    throw new ConfigError(
+      parsed.error.issues.map(({ path, message }) => `${String(path[0])}: ${message}`).join("\n"),
+    );
+  const env = parsed.data;
+  return Object.freeze({
+    host: env.HOST,
+    port: env.PORT,
+    databaseUrl: env.DATABASE_URL,
+    logLevel: env.LOG_LEVEL,
+    dataDir: resolve(env.MUSTER_DATA_DIR),
+    publicUrl: env.MUSTER_PUBLIC_URL?.replace(/\/+$/, ""),
+    offlineAfterMs: env.MUSTER_OFFLINE_AFTER,
+    disconnectGraceMs: env.MUSTER_DISCONNECT_GRACE,
+    checkinDeadlineMs: env.MUSTER_CHECKIN_DEADLINE,
+    commitIntervalMs: env.MUSTER_COMMIT_INTERVAL,
+    heartbeatEvents: env.MUSTER_HEARTBEAT_EVENTS,
+    history: Object.freeze({ changes: env.MUSTER_HISTORY_CHANGES, bytes: env.MUSTER_HISTORY_BYTES }),
+    secretKey: env.MUSTER_SECRET_KEY,
+    allowedOrigins: Object.freeze(env.MUSTER_ALLOWED_ORIGINS),
+    localGateway: env.MUSTER_LOCAL_GATEWAY ?? env.DATABASE_URL === undefined,
+  });
+}

@@ -1,0 +1,186 @@
+import type { Log } from "../log.ts";
+import { CLOSE } from "../protocol/close-codes.ts";
+import { type Codec, codecFor, jsonCodec } from "../protocol/codec.ts";
+import { addressOf, type Route, refusal, serve, write } from "./http.ts";
+import { type SessionHandler, type SocketData, type Transport, UwsTransport } from "./transport.ts";
+import { EXCLUSIVE_PORT, type ListenSocket, type UwsApp, type UwsBehavior, uws } from "./uws.ts";
+
+/** One port: WebSockets at `/v1/socket`, HTTP everywhere else. */
+export interface Listener {
+  /** The one that was taken, when port 0 was asked for. */
+  readonly port: number;
+  /** Sends to every socket that has joined. A topic's frames must be of the codec of all who join it. */
+  publish(topic: string, frame: string | Uint8Array): void;
+  /** New connections are refused from now on; those that are there stay. */
+  stopAccepting(): void;
+  /** Ends everything; sockets still open are told that the server is going away. */
+  close(): Promise<void>;
+}
+
+export interface ListenOptions {
+  host: string;
+  /** 0: any free one. */
+  port: number;
+  /** Origins of web pages, besides the server's own, that may connect. */
+  allowedOrigins: readonly string[];
+  /** Also the limit of HTTP bodies. */
+  maxFrameBytes: number;
+  /** Waiting bytes with which a socket is too slow a reader. */
+  maxBufferedBytes: number;
+  /** Seconds; 0, or 8 to 960. The server pings, so only a peer that is gone is silent. */
+  idleTimeoutS: number;
+  /** A socket has connected: returns who takes its messages. `bearer` is the token of its Authorization header. */
+  open(transport: Transport, upgrade: { bearer?: string }): SessionHandler;
+  routes: readonly Route[];
+  log: Log;
+}
+
+/**
+ * The library drops a connection without a close frame when a message passes its limit. So that a peer hears of 1009, the
+ * library's limit is this many times ours, and only what is larger still is dropped.
+ */
+const FRAME_HEADROOM = 4;
+/** Published bytes between two looks at all sockets for slow readers, as a part of what one may leave waiting. */
+const SWEEP_PART = 8;
+
+/** Takes the port. Rejects with an Error for people when that cannot be. */
+export async function listen(options: ListenOptions): Promise<Listener> {
+  const { host, port, maxBufferedBytes } = options;
+  const sockets = new Set<UwsTransport>();
+  const app = uws.App();
+  app.ws("/v1/socket", socketBehavior(options, sockets));
+  serveRoutes(app, options);
+  const listening = await new Promise<ListenSocket>((resolve, reject) => {
+    app.listen(host, port, EXCLUSIVE_PORT, (socket) => {
+      if (socket !== false) return resolve(socket);
+      app.close();
+      reject(
+        new Error(
+          `cannot listen on ${host}:${port}: the port is taken, or the host is no address of this machine; ` +
+            "end what runs there, or set PORT or HOST",
+        ),
+      );
+    });
+  });
+  let accepting = true;
+  const stopAccepting = () => {
+    if (accepting) uws.us_listen_socket_close(listening);
+    accepting = false;
+  };
+  let publishedBytes = 0;
+  return {
+    port: uws.us_socket_local_port(listening),
+    publish(topic, frame) {
+      app.publish(topic, frame, typeof frame !== "string", false);
+      publishedBytes += frame.length;
+      if (publishedBytes < maxBufferedBytes / SWEEP_PART) return;
+      publishedBytes = 0;
+      for (const transport of sockets) transport.closeIfSlow();
+    },
+    stopAccepting,
+    async close() {
+      stopAccepting();
+      for (const transport of sockets) transport.close(CLOSE.goingAway);
+      // The close frames leave with this turn of the loop; what is open after it has no more to say.
+      await new Promise((resolve) => setImmediate(resolve));
+      app.close();
+    },
+  };
+}
+
+function socketBehavior(
+  { allowedOrigins, maxFrameBytes, maxBufferedBytes, idleTimeoutS, open, log }: ListenOptions,
+  sockets: Set<UwsTransport>,
+): UwsBehavior<SocketData> {
+  const allowed = new Set(allowedOrigins.map((origin) => new URL(origin).origin));
+  /** What a session throws must not pass through the library, which ends the process for it. */
+  const guard = (run: () => void) => {
+    try {
+      run();
+    } catch (err) {
+      log.error({ err }, "a session failed");
+    }
+  };
+  return {
+    compression: 0,
+    maxPayloadLength: maxFrameBytes * FRAME_HEADROOM,
+    maxBackpressure: 0,
+    idleTimeout: idleTimeoutS,
+    sendPingsAutomatically: true,
+    upgrade(res, req, context) {
+      const origin = req.getHeader("origin").toLowerCase();
+      const host = req.getHeader("host").toLowerCase();
+      if (origin !== "" && ![`http://${host}`, `https://${host}`].includes(origin) && !allowed.has(origin))
+        return write(
+          res,
+          refusal(403, `the origin ${origin} is not allowed; add it to MUSTER_ALLOWED_ORIGINS`),
+        );
+      const offered = req.getHeader("sec-websocket-protocol");
+      const codec = chooseCodec(offered);
+      if (codec === undefined)
+        return write(res, refusal(400, "offer the subprotocol muster.v1.json or muster.v1.msgpack, or none"));
+      const data: SocketData = {
+        codec,
+        remoteAddress: addressOf(res),
+        bearer: /^Bearer +(\S+)$/i.exec(req.getHeader("authorization"))?.[1],
+      };
+      res.upgrade(
+        data,
+        req.getHeader("sec-websocket-key"),
+        offered === "" ? "" : codec.subprotocol,
+        req.getHeader("sec-websocket-extensions"),
+        context,
+      );
+    },
+    open(ws) {
+      const data = ws.getUserData();
+      const transport = new UwsTransport(ws, maxBufferedBytes);
+      data.transport = transport;
+      sockets.add(transport);
+      const handler = open(transport, data.bearer === undefined ? {} : { bearer: data.bearer });
+      data.bearer = undefined;
+      if (transport.isOpen) data.handler = handler;
+      // It was closed from within, when there was nobody yet to tell.
+      else guard(() => handler.closed());
+    },
+    message(ws, message, isBinary) {
+      const { transport, handler, codec } = ws.getUserData();
+      if (!transport?.isOpen) return;
+      if (isBinary !== codec.binary) return transport.close(CLOSE.badFrame);
+      if (message.byteLength > maxFrameBytes) return transport.close(CLOSE.frameTooLarge);
+      const frame = isBinary ? new Uint8Array(message) : Buffer.from(message).toString();
+      guard(() => handler?.message(frame));
+    },
+    drain(ws) {
+      const { transport, handler } = ws.getUserData();
+      if (transport?.isOpen) guard(() => handler?.drained());
+    },
+    close(ws) {
+      const { transport, handler } = ws.getUserData();
+      if (transport === undefined) return;
+      transport.detach();
+      sockets.delete(transport);
+      guard(() => handler?.closed());
+    },
+  };
+}
+
+/** The first offered that we know; JSON when none is offered; undefined when only unknown ones are. */
+function chooseCodec(offered: string): Codec | undefined {
+  if (offered === "") return jsonCodec;
+  for (const name of offered.split(",")) {
+    const codec = codecFor(name.trim());
+    if (codec !== undefined) return codec;
+  }
+  return undefined;
+}
+
+function serveRoutes(app: UwsApp, { routes, maxFrameBytes, log }: ListenOptions): void {
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const here = routes.filter((route) => route.path === path);
+    app.any(path, (res, req) => serve(here, res, req, { maxBodyBytes: maxFrameBytes, log }));
+  }
+  app.any("/*", (res, req) =>
+    write(res, refusal(404, `there is nothing at ${req.getUrl()}; WebSockets connect to /v1/socket`)),
+  );
+}

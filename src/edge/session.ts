@@ -1,0 +1,276 @@
+import { randomUUID } from "node:crypto";
+import { type Principal, toWire, type UserPrincipal } from "../auth/principals.ts";
+import { readToken } from "../auth/tokens.ts";
+import type { Cancel } from "../clock.ts";
+import { identify } from "../commands/identify.ts";
+import type { Services } from "../commands/services.ts";
+import { validate } from "../commands/table.ts";
+import type { Subscriber } from "../live/topic.ts";
+import type { Metrics } from "../metrics.ts";
+import { version } from "../package-root.ts";
+import { CLOSE, type Close } from "../protocol/close-codes.ts";
+import type { Codec } from "../protocol/codec.ts";
+import { MusterError } from "../protocol/errors.ts";
+import { HELLO_DEADLINE_MS, LIMITS } from "../protocol/limits.ts";
+import { classify, notification, request, success } from "../protocol/messages.ts";
+import type { Params } from "../protocol/methods.ts";
+import { sessionMethods } from "../protocol/session.ts";
+import { Calls } from "./calls.ts";
+import { Channels } from "./channels.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { createFailures, type Failed } from "./failures.ts";
+import { InFlight } from "./in-flight.ts";
+import { Subscriptions } from "./subscriptions.ts";
+import type { SessionHandler, Transport } from "./transport.ts";
+
+/** Where a session stands; nothing but `hello` moves it on. */
+type State =
+  | { phase: "awaiting hello"; cancelDeadline: Cancel }
+  | { phase: "identifying"; waiting: unknown[] }
+  | { phase: "open"; dispatcher: Dispatcher; expiresAt: number | null }
+  | { phase: "closed" };
+
+/** Frames that may arrive between `hello` and its answer, and their bytes. */
+const MOST_WAITING = LIMITS.max_batch;
+const MOST_WAITING_BYTES = 4 * LIMITS.max_frame_bytes;
+
+/** What the server as a whole has to know of a session. */
+export interface SessionParts {
+  services: Services;
+  metrics: Metrics;
+  /** This server's name among others. */
+  node: string;
+  /** The session is gone. */
+  onClosed(session: Session): void;
+}
+
+/** One socket's conversation: who it is, its requests, its agents' channels, its subscriptions. */
+export class Session implements SessionHandler, Subscriber {
+  readonly id = randomUUID();
+  readonly #parts: SessionParts;
+  readonly #transport: Transport;
+  readonly #bearer: string | undefined;
+  readonly #calls: Calls;
+  readonly #inFlight: InFlight;
+  readonly #channels: Channels;
+  readonly #subscriptions: Subscriptions;
+  readonly #failed: Failed;
+  #state: State;
+  #tokenId: string | undefined;
+  #waitingBytes = 0;
+
+  constructor(transport: Transport, bearer: string | undefined, parts: SessionParts) {
+    const { services } = parts;
+    this.#parts = parts;
+    this.#transport = transport;
+    this.#bearer = bearer;
+    this.#failed = createFailures({ metrics: parts.metrics, log: services.log });
+    this.#calls = new Calls(services.clock, (id, method, params) => this.#send(request(id, method, params)));
+    this.#inFlight = new InFlight(services.clock, () => this.close(CLOSE.flooding));
+    this.#channels = new Channels(services, parts.metrics, {
+      notify: (method, params) => this.notify(method, params),
+      ask: (owner, method, params, timeoutMs) => this.#calls.ask(owner, method, params, timeoutMs),
+      release: (owner) => this.#calls.release(owner),
+      revoked: () => this.close(CLOSE.tokenRevoked),
+    });
+    this.#subscriptions = new Subscriptions(services, this);
+    this.#state = {
+      phase: "awaiting hello",
+      cancelDeadline: services.clock.after(HELLO_DEADLINE_MS, () => this.close(CLOSE.noHello)),
+    };
+  }
+
+  get codec(): Codec {
+    return this.#transport.codec;
+  }
+
+  get bufferedBytes(): number {
+    return this.#transport.bufferedBytes;
+  }
+
+  get isOpen(): boolean {
+    return this.#transport.isOpen;
+  }
+
+  /** The public part of the token that the session was opened with, from the moment that it was shown. */
+  get tokenId(): string | undefined {
+    return this.#tokenId;
+  }
+
+  /** The agent whose own session this is. */
+  get agentId(): string | undefined {
+    const principal = this.#principal;
+    return principal?.kind === "agent" ? principal.agentId : undefined;
+  }
+
+  /** The user who has signed in, if it is one. */
+  get user(): UserPrincipal | undefined {
+    const principal = this.#principal;
+    return principal?.kind === "user" ? principal : undefined;
+  }
+
+  /** What the user is now; undefined: no member any more. What the role does not allow ends. */
+  roleIs(role: UserPrincipal["role"] | undefined): void {
+    const { user } = this;
+    if (!user || this.#state.phase !== "open" || role === user.role) return;
+    if (role === undefined) return this.close(CLOSE.tokenRevoked);
+    const principal = { ...user, role };
+    this.#state.dispatcher.principal = principal;
+    this.#subscriptions.recheck(principal);
+  }
+
+  /** When its token stops being good, milliseconds since the epoch; null: never. */
+  get expiresAt(): number | null {
+    return this.#state.phase === "open" ? this.#state.expiresAt : null;
+  }
+
+  join(channel: string): void {
+    this.#transport.join(channel);
+  }
+
+  leave(channel: string): void {
+    this.#transport.leave(channel);
+  }
+
+  notify(method: string, params: object): void {
+    this.#send(notification(method, params));
+  }
+
+  dismissAsSlow(): void {
+    this.close(CLOSE.slowReader);
+  }
+
+  close(close: Close): void {
+    this.#transport.close(close);
+  }
+
+  message(frame: string | Uint8Array): void {
+    this.#parts.metrics.framesIn.inc();
+    if (this.#state.phase === "identifying") {
+      this.#waitingBytes += frame.length;
+      if (this.#waitingBytes > MOST_WAITING_BYTES) return this.close(CLOSE.flooding);
+    }
+    let message: unknown;
+    try {
+      message = this.codec.decode(frame);
+    } catch (error) {
+      if (this.#state.phase === "awaiting hello") return this.#refuseStranger(null);
+      return this.#send(this.#failed(null, "parse", error));
+    }
+    this.#take(message);
+  }
+
+  drained(): void {
+    this.#subscriptions.drained();
+  }
+
+  ended(topic: string): void {
+    this.#subscriptions.ended(topic);
+  }
+
+  closed(): void {
+    if (this.#state.phase === "awaiting hello") this.#state.cancelDeadline();
+    this.#state = { phase: "closed" };
+    this.#subscriptions.close();
+    this.#channels.close();
+    this.#calls.close();
+    this.#parts.onClosed(this);
+  }
+
+  #take(message: unknown): void {
+    switch (this.#state.phase) {
+      case "awaiting hello":
+        return this.#greet(message);
+      case "identifying":
+        if (this.#state.waiting.push(message) > MOST_WAITING) this.close(CLOSE.flooding);
+        return;
+      case "open":
+        return this.#state.dispatcher.take(message);
+      case "closed":
+        return;
+    }
+  }
+
+  #greet(message: unknown): void {
+    const first = Array.isArray(message) ? message[0] : message;
+    const incoming = classify(first);
+    if (incoming.kind !== "request" || incoming.method !== "hello")
+      return this.#refuseStranger(
+        incoming.kind === "request" || incoming.kind === "invalid" ? incoming.id : null,
+      );
+    const waiting: unknown[] = Array.isArray(message) && message.length > 1 ? [message.slice(1)] : [];
+    let params: Params<"hello">;
+    try {
+      params = validate(sessionMethods.hello.params, incoming.params);
+    } catch (error) {
+      // A bad message in a good frame: it may be said better, until the deadline.
+      this.#send(this.#failed(incoming.id, "hello", error));
+      for (const later of waiting) this.#take(later);
+      return;
+    }
+    if (this.#state.phase === "awaiting hello") this.#state.cancelDeadline();
+    this.#state = { phase: "identifying", waiting };
+    this.#identify(params).then(
+      ({ result, after }) => {
+        if (this.#state.phase !== "open") return;
+        this.#send(success(incoming.id, result));
+        after?.();
+        for (const later of waiting) this.#take(later);
+      },
+      (error) => {
+        this.#send(this.#failed(incoming.id, "hello", error));
+        // 4401 tells a client never to come back with this token: only for what is the token's own fault.
+        const isRefused = error instanceof MusterError && error.reason === "unauthenticated";
+        this.close(isRefused ? CLOSE.unauthenticated : CLOSE.goingAway);
+      },
+    );
+  }
+
+  async #identify({
+    token = this.#bearer,
+  }: Params<"hello">): Promise<{ result: object; after?: (() => void) | undefined }> {
+    const { services, node } = this.#parts;
+    // Known before it is looked up: a token that is revoked meanwhile ends this session too.
+    this.#tokenId = token === undefined ? undefined : readToken(token)?.id;
+    const identity = token === undefined ? undefined : await identify(services, token);
+    const principal: Principal = identity?.principal ?? { kind: "host" };
+    const attached = principal.kind === "agent" ? await this.#channels.attachSelf(principal) : undefined;
+    if (this.#state.phase === "closed") return { result: {} };
+    const dispatcher = new Dispatcher(principal, {
+      ...this.#parts,
+      calls: this.#calls,
+      inFlight: this.#inFlight,
+      channels: this.#channels,
+      subscriptions: this.#subscriptions,
+      failed: this.#failed,
+      send: (message) => this.#send(message),
+    });
+    this.#state = { phase: "open", dispatcher, expiresAt: identity?.expiresAt ?? null };
+    const result = {
+      session: this.id,
+      protocol: 1,
+      server: { name: "muster", version },
+      node,
+      time: new Date(services.clock.now()).toISOString(),
+      principal: toWire(principal),
+      limits: LIMITS,
+      ...attached?.result,
+    };
+    return { result, after: attached?.after };
+  }
+
+  get #principal(): Principal | undefined {
+    return this.#state.phase === "open" ? this.#state.dispatcher.principal : undefined;
+  }
+
+  #refuseStranger(id: string | number | null): void {
+    const why = "The first message must be the request hello, with a token or without one.";
+    this.#send(this.#failed(id, "hello", new MusterError("unauthenticated", why)));
+    this.close(CLOSE.unauthenticated);
+  }
+
+  #send(message: object): void {
+    this.#parts.metrics.framesOut.inc();
+    this.#transport.send(this.codec.encode(message));
+  }
+}

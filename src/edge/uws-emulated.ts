@@ -1,0 +1,226 @@
+import { createServer, type IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
+import type { Uws, UwsApp, UwsBehavior, UwsRequest, UwsResponse, UwsSocket } from "./uws.ts";
+
+/**
+ * The part of uWebSockets.js that we use, over Node's HTTP server and `ws`: for systems that none of the native binaries
+ * fits. It is several times slower and takes several times the memory.
+ */
+export const emulatedUws: Uws = {
+  App: createApp,
+  us_listen_socket_close(socket) {
+    if (socket instanceof Server) socket.close();
+  },
+  us_socket_local_port(socket) {
+    const address = socket instanceof Server ? socket.address() : null;
+    return typeof address === "object" && address !== null ? address.port : -1;
+  },
+};
+
+type Handler = (res: UwsResponse, req: UwsRequest) => void;
+type Upgrade = (req: IncomingMessage, connection: Duplex, head: Buffer) => void;
+
+const EVERYTHING = "/*";
+
+function createApp(): UwsApp {
+  const routes = new Map<string, Handler>();
+  const upgrades = new Map<string, Upgrade>();
+  const topics = new Map<string, Set<WebSocket>>();
+  const open = new Set<WebSocket>();
+  const pacers: NodeJS.Timeout[] = [];
+  const server = createServer((req, res) => {
+    const handler = routes.get(pathOf(req)) ?? routes.get(EVERYTHING);
+    handler?.(response(req, res), request(req));
+  });
+  server.on("upgrade", (req: IncomingMessage, connection: Duplex, head: Buffer) => {
+    connection.on("error", () => connection.destroy());
+    const upgrade = upgrades.get(pathOf(req));
+    if (upgrade !== undefined) return upgrade(req, connection, head);
+    routes.get(EVERYTHING)?.(response(req, rawResponse(req)), request(req));
+  });
+
+  const app: UwsApp = {
+    ws(path, behavior) {
+      upgrades.set(path, acceptSockets(behavior, topics, open));
+      if (behavior.idleTimeout > 0) pacers.push(endTheSilent(open, behavior.idleTimeout));
+      return app;
+    },
+    any(path, handler) {
+      routes.set(path, handler);
+      return app;
+    },
+    listen(host, port, _options, done) {
+      server.once("error", () => done(false));
+      server.listen({ host, port }, () => done(server));
+      return app;
+    },
+    publish(topic, message, isBinary) {
+      for (const ws of topics.get(topic) ?? []) ws.send(message, { binary: isBinary, compress: false });
+      return topics.has(topic);
+    },
+    close() {
+      for (const pacer of pacers) clearInterval(pacer);
+      for (const ws of open) ws.terminate();
+      server.close();
+      server.closeAllConnections();
+      return app;
+    },
+  };
+  return app;
+}
+
+function acceptSockets<UserData>(
+  behavior: UwsBehavior<UserData>,
+  topics: Map<string, Set<WebSocket>>,
+  open: Set<WebSocket>,
+): Upgrade {
+  const chosen = new WeakMap<IncomingMessage, string>();
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: behavior.maxPayloadLength,
+    perMessageDeflate: false,
+    handleProtocols: (_offered, req) => chosen.get(req) ?? false,
+  });
+  return (req, connection, head) => {
+    const upgrade = (userData: UserData, _key: string, protocol: string) => {
+      chosen.set(req, protocol);
+      sockets.handleUpgrade(req, connection, head, (ws) => {
+        open.add(ws);
+        const joined = new Set<string>();
+        let isOpen = true;
+        const socket: UwsSocket<UserData> = {
+          getUserData: () => userData,
+          getBufferedAmount: () => ws.bufferedAmount,
+          send(message, isBinary) {
+            ws.send(message, { binary: isBinary, compress: false });
+            return ws.bufferedAmount === 0 ? 1 : 0;
+          },
+          end(code, reason) {
+            ws.close(code, reason);
+            ended(code);
+          },
+          subscribe(topic) {
+            joined.add(topic);
+            const members = topics.get(topic) ?? new Set();
+            topics.set(topic, members.add(ws));
+            return true;
+          },
+          unsubscribe(topic) {
+            const members = topics.get(topic);
+            members?.delete(ws);
+            if (members?.size === 0) topics.delete(topic);
+            return joined.delete(topic);
+          },
+        };
+        const ended = (code: number) => {
+          if (!isOpen) return;
+          isOpen = false;
+          for (const topic of joined) socket.unsubscribe(topic);
+          behavior.close(socket, code, new ArrayBuffer(0));
+        };
+        ws.on("message", (data, isBinary) => {
+          if (isOpen && data instanceof Buffer) behavior.message(socket, copyOf(data), isBinary);
+        });
+        ws.on("close", (code) => {
+          open.delete(ws);
+          ended(code);
+        });
+        // A bad frame: the library closes the socket by itself.
+        ws.on("error", () => {});
+        connection.on("drain", () => {
+          if (isOpen) behavior.drain(socket);
+        });
+        behavior.open(socket);
+      });
+    };
+    const res = rawResponse(req);
+    // The connection is the WebSocket's when the upgrade is granted, and no HTTP answer's any more.
+    const granted = (...args: Parameters<typeof upgrade>) => {
+      res.detachSocket(res.socket ?? req.socket);
+      upgrade(...args);
+    };
+    behavior.upgrade({ ...response(req, res), upgrade: granted }, request(req), req);
+  };
+}
+
+/** Pings everybody, and ends who has been silent for `seconds` at the most. */
+function endTheSilent(open: Set<WebSocket>, seconds: number): NodeJS.Timeout {
+  const heard = new WeakSet<WebSocket>();
+  const watched = new WeakSet<WebSocket>();
+  const pace = setInterval(() => {
+    for (const ws of open) {
+      if (!watched.has(ws)) {
+        watched.add(ws);
+        ws.on("pong", () => heard.add(ws));
+        ws.on("message", () => heard.add(ws));
+      } else if (!heard.delete(ws)) ws.terminate();
+      ws.ping();
+    }
+  }, seconds * 500);
+  return pace.unref();
+}
+
+function rawResponse(req: IncomingMessage): ServerResponse {
+  const res = new ServerResponse(req);
+  res.assignSocket(req.socket);
+  res.shouldKeepAlive = false;
+  res.on("finish", () => req.socket.destroySoon());
+  return res;
+}
+
+function request(req: IncomingMessage): UwsRequest {
+  const header = (name: string) => [req.headers[name] ?? ""].flat().join(", ");
+  return {
+    getHeader: header,
+    getMethod: () => (req.method ?? "").toLowerCase(),
+    getUrl: () => pathOf(req),
+    getQuery: () => (req.url ?? "").split("?").slice(1).join("?"),
+    forEach(each) {
+      for (const name of Object.keys(req.headers)) each(name, header(name));
+    },
+  };
+}
+
+function response(req: IncomingMessage, res: ServerResponse): UwsResponse {
+  const self: UwsResponse = {
+    writeStatus(status) {
+      res.statusCode = Number.parseInt(status, 10);
+      return self;
+    },
+    writeHeader(name, value) {
+      res.setHeader(name, value);
+      return self;
+    },
+    end(body, closeConnection) {
+      if (closeConnection) res.setHeader("connection", "close");
+      res.end(body);
+      return self;
+    },
+    cork(write) {
+      write();
+      return self;
+    },
+    onAborted(handler) {
+      res.on("close", () => {
+        if (!res.writableEnded) handler();
+      });
+      return self;
+    },
+    onData(handler) {
+      req.on("data", (chunk: Buffer) => handler(copyOf(chunk), false));
+      req.on("end", () => handler(new ArrayBuffer(0), true));
+      return self;
+    },
+    getRemoteAddressAsText: () => copyOf(Buffer.from(req.socket.remoteAddress ?? "")),
+  };
+  return self;
+}
+
+function pathOf(req: IncomingMessage): string {
+  return (req.url ?? "").split("?")[0] ?? "";
+}
+
+function copyOf(bytes: Buffer): ArrayBuffer {
+  return new Uint8Array(bytes).buffer;
+}

@@ -1,0 +1,66 @@
+import { topicsOf } from "./topics.ts";
+
+/** Where an agent is shown. */
+export interface Shown {
+  organizationId: string;
+  boardId: string | null;
+  gatewayId: string;
+}
+
+/** The topics about agents that one is shown in. */
+export function agentTopics(agentId: string, { boardId, gatewayId }: Shown): string[] {
+  return topicsOf("agents", { boardId, gatewayId, agentId });
+}
+
+/** What waits for one organization's next tick; several changes of one agent are one, the last. */
+export class Pending {
+  /** Agents to read again, each with the topics that it has left. */
+  readonly touched = new Map<string, Set<string>>();
+  /** Agents that are gone, each with the topics it was in. */
+  readonly gone = new Map<string, Set<string>>();
+  /** New entries of the log, and commands, by topic. */
+  readonly entries = new Map<string, object[]>();
+
+  get isEmpty(): boolean {
+    return this.touched.size + this.gone.size + this.entries.size === 0;
+  }
+
+  touch(agentId: string, left: readonly string[]): void {
+    const topics = this.touched.get(agentId) ?? new Set();
+    for (const topic of left) topics.add(topic);
+    this.touched.set(agentId, topics);
+  }
+
+  remove(agentId: string, shown: readonly string[]): void {
+    const left = this.touched.get(agentId) ?? [];
+    this.touched.delete(agentId);
+    this.gone.set(agentId, new Set([...left, ...shown]));
+  }
+
+  /** Whether the agent, taken out as touched, has gone since: then it is told of as gone, also where it had left. */
+  hasGone(agentId: string, left: Iterable<string>): boolean {
+    const gone = this.gone.get(agentId);
+    for (const topic of left) gone?.add(topic);
+    return gone !== undefined;
+  }
+
+  /** @returns how many wait in that topic now */
+  enter(topic: string, entry: object): number {
+    const waiting = this.entries.get(topic) ?? [];
+    this.entries.set(topic, waiting);
+    return waiting.push(entry);
+  }
+
+  /** Takes out so many touched agents; `putBack` when they could not be read. */
+  takeTouched(most: number): { taken: [string, Set<string>][]; putBack(): void } {
+    const taken: [string, Set<string>][] = [];
+    for (const entry of this.touched) if (taken.push(entry) === most) break;
+    for (const [id] of taken) this.touched.delete(id);
+    return {
+      taken,
+      putBack: () => {
+        for (const [id, left] of taken) if (!this.hasGone(id, left)) this.touch(id, [...left]);
+      },
+    };
+  }
+}

@@ -1,0 +1,89 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { STATUSES } from "../machines/statuses.ts";
+import { ERRORS, type Reason } from "./protocol/errors.ts";
+import { METHODS } from "./protocol/methods.ts";
+
+type Status = (typeof STATUSES)[number];
+
+/** The figures of one server, in a registry of its own: a process can run several. */
+export interface Metrics {
+  /** Sessions that are open. */
+  readonly sessions: Gauge;
+  /** Heartbeats that are committed. */
+  readonly heartbeats: Counter;
+  readonly commits: Counter;
+  /** In seconds. */
+  readonly commitDuration: Histogram;
+  /** Rows written by one commit. */
+  readonly commitRows: Histogram;
+  readonly framesIn: Counter;
+  readonly framesOut: Counter;
+  /** Counts one request. Names that are no method of ours count as `unknown`, so that clients cannot add series. */
+  countRequest(method: string): void;
+  /** Counts one error that left the server. */
+  countError(reason: Reason): void;
+  /** Where the numbers of agents by status come from; asked at each scrape. */
+  agentsFrom(count: () => Record<Status, number>): void;
+  /** All figures in the text format of Prometheus. */
+  text(): Promise<string>;
+  /** The media type of that text. */
+  readonly contentType: string;
+}
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  let count: (() => Record<Status, number>) | undefined;
+  new Gauge({
+    name: "muster_agents",
+    help: "Agents by status",
+    labelNames: ["status"],
+    registers,
+    collect() {
+      if (count === undefined) return;
+      const counted = count();
+      for (const status of STATUSES) this.set({ status }, counted[status]);
+    },
+  });
+  const requests = new Counter({
+    name: "muster_requests_total",
+    help: "Requests by method",
+    labelNames: ["method"],
+    registers,
+  });
+  const errors = new Counter({
+    name: "muster_errors_total",
+    help: "Errors that left the server, by reason",
+    labelNames: ["reason"],
+    registers,
+  });
+  // So that a rate over the first error of its kind is not lost.
+  for (const reason of Object.keys(ERRORS)) errors.inc({ reason }, 0);
+  const counter = (name: string, help: string) => new Counter({ name, help, registers });
+  return {
+    sessions: new Gauge({ name: "muster_sessions", help: "Open sessions", registers }),
+    heartbeats: counter("muster_heartbeats_total", "Heartbeats committed"),
+    commits: counter("muster_commits_total", "Commits to Postgres"),
+    commitDuration: new Histogram({
+      name: "muster_commit_duration_seconds",
+      help: "How long a commit took",
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+      registers,
+    }),
+    commitRows: new Histogram({
+      name: "muster_commit_rows",
+      help: "Rows written by a commit",
+      buckets: [1, 10, 100, 1_000, 10_000, 100_000],
+      registers,
+    }),
+    framesIn: counter("muster_frames_in_total", "Frames received"),
+    framesOut: counter("muster_frames_out_total", "Frames sent to single sessions"),
+    countRequest: (method) => requests.inc({ method: Object.hasOwn(METHODS, method) ? method : "unknown" }),
+    countError: (reason) => errors.inc({ reason }),
+    agentsFrom(source) {
+      count = source;
+    },
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}

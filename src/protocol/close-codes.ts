@@ -1,0 +1,22 @@
+/** Why a socket is closed, and what a client should do: come back with backoff, or not with the same token. */
+export const CLOSE = {
+  goingAway: { code: 1001, reason: "going away", reconnect: true },
+  frameTooLarge: { code: 1009, reason: "frame too large", reconnect: true },
+  badFrame: { code: 4400, reason: "bad frame", reconnect: false },
+  unauthenticated: { code: 4401, reason: "unauthenticated", reconnect: false },
+  tokenRevoked: { code: 4403, reason: "token revoked or expired", reconnect: false },
+  noHello: { code: 4008, reason: "no hello in time", reconnect: true },
+  slowReader: { code: 4013, reason: "too slow a reader", reconnect: true },
+  flooding: { code: 4029, reason: "flooding", reconnect: true },
+} as const;
+
+export type Close = (typeof CLOSE)[keyof typeof CLOSE];
+
+const FINAL = new Set<number>(
+  Object.values(CLOSE).flatMap(({ code, reconnect }) => (reconnect ? [] : [code])),
+);
+
+/** Whether a client that was closed with this code may come back with the same token. */
+export function mayReconnect(code: number): boolean {
+  return !FINAL.has(code);
+}

@@ -1,0 +1,293 @@
+import { randomUUID } from "node:crypto";
+import { STATUSES, type Status } from "../machines/model.ts";
+import { Actors } from "./actors/actors.ts";
+import { Attachments } from "./actors/attachments.ts";
+import { Beats } from "./actors/beats.ts";
+import { FLAG } from "./actors/columns.ts";
+import { Completions } from "./actors/completions.ts";
+import { briefOf, type Drivers, Lifecycle } from "./actors/lifecycle.ts";
+import { type LifeSettings, Registry } from "./actors/registry.ts";
+import { startSweep } from "./actors/sweep.ts";
+import { createSeal } from "./auth/seal.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { createConsequences } from "./commands/consequences.ts";
+import { Deliveries } from "./commands/deliveries.ts";
+import { workspacesRoot } from "./commands/gateways.ts";
+import type { Services } from "./commands/services.ts";
+import type { Config } from "./config.ts";
+import { type Listener, listen } from "./edge/listener.ts";
+import { watchMemberships } from "./edge/membership-watch.ts";
+import { createRoutes } from "./edge/routes.ts";
+import { Session } from "./edge/session.ts";
+import { Sessions } from "./edge/sessions.ts";
+import { createLocalDriver } from "./gateways/local/driver.ts";
+import { Hub } from "./live/hub.ts";
+import type { Log } from "./log.ts";
+import { createMetrics } from "./metrics.ts";
+import { IDLE_TIMEOUT_S, LIMITS } from "./protocol/limits.ts";
+import { ownSecretKey } from "./secret-key.ts";
+import { dropAgentCommands } from "./store/agent-commands.ts";
+import { readAllResting, readResting } from "./store/agents.ts";
+import { type AssignmentRow, readProvisioned } from "./store/assignments.ts";
+import { createCommitter } from "./store/committer.ts";
+import { closeDatabase, isReachable, openDatabase } from "./store/database.ts";
+import { dropAnswers, KEPT_MS } from "./store/idempotency.ts";
+import { keepEmbedded } from "./store/kept-postgres.ts";
+import { migrate } from "./store/migrations.ts";
+
+/** Bytes that may wait for one socket to read. */
+const MOST_BUFFERED = 8 * 1_048_576;
+const HOUSEKEEPING_MS = 60 * 60 * 1_000;
+/** How long commands that have come to their end can be looked at, in milliseconds. */
+const COMMANDS_KEPT_MS = 7 * 24 * 60 * 60 * 1_000;
+
+/** A running server. */
+export interface Server {
+  /** http://host:port, or the configured public URL. */
+  readonly url: string;
+  readonly services: Services;
+  /** Stops in the reverse order of the start; what has been acknowledged stays. Safe to call again. */
+  stop(): Promise<void>;
+}
+
+/** What tests put in the place of the real thing. */
+export interface Replacements {
+  clock?: Clock;
+  /** Makes the drivers, given the one that would have been used. */
+  drivers?: (usual: Drivers) => Drivers;
+}
+
+/**
+ * Builds the parts in order and starts to listen. Rejects, with everything taken down again, when a part cannot start.
+ */
+export async function startServer(
+  config: Config,
+  log: Log,
+  replacements: Replacements = {},
+): Promise<Server> {
+  const clock = replacements.clock ?? systemClock;
+  const closers: (() => unknown)[] = [];
+  const stop = async () => {
+    for (let close = closers.pop(); close; close = closers.pop()) await close();
+  };
+  try {
+    return await build(config, log, clock, replacements, closers, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function build(
+  config: Config,
+  log: Log,
+  clock: Clock,
+  replacements: Replacements,
+  closers: (() => unknown)[],
+  stop: () => Promise<void>,
+): Promise<Server> {
+  const metrics = createMetrics();
+  const databaseUrl = config.databaseUrl ?? (await startOwnPostgres(config, log, closers));
+  const database = openDatabase(databaseUrl, { onNotice: (message) => log.debug(message) });
+  closers.push(() => closeDatabase(database));
+  const applied = await migrate(database);
+  if (applied.length > 0) log.info({ applied }, "the database was brought up to date");
+  const seal = createSeal(config.secretKey ?? (await ownSecretKey(config.dataDir)));
+
+  const settings: LifeSettings = {
+    offlineAfterMs: config.offlineAfterMs,
+    checkinDeadlineMs: config.checkinDeadlineMs,
+    recordEveryBeat: config.heartbeatEvents === "every",
+  };
+  const registry = new Registry(settings);
+  await readAllResting(database, (rows) => {
+    for (const row of rows) registry.add(row);
+  });
+  metrics.agentsFrom(() => countByStatus(registry));
+
+  const beats = new Beats(
+    registry,
+    () => committer.beatsWait(),
+    (seen, reported) => {
+      hub.seen(seen);
+      for (const index of reported) touch(index);
+    },
+  );
+  const committer = createCommitter({
+    database,
+    intervalMs: config.commitIntervalMs,
+    takeBeats: () => beats.take(),
+    metrics,
+    log,
+  });
+  closers.push(() => committer.stop());
+
+  let listener: Listener | undefined;
+  const hub = new Hub({
+    database,
+    clock,
+    log,
+    agents: {
+      isConnected: (id) => {
+        const index = registry.indexOf(id);
+        return index !== undefined && registry.columns.has(index, FLAG.connected);
+      },
+      seenOf: (index) => {
+        const id = registry.idOf(index);
+        if (id === undefined) return undefined;
+        return { id, at: registry.columns.lastSeen[index] ?? 0, shown: registry.belongingOf(index) };
+      },
+    },
+    publish: (channel, frame) => listener?.publish(channel, frame),
+    history: config.history,
+  });
+  closers.push(() => hub.stop());
+  const touch = (index: number) => {
+    const id = registry.idOf(index);
+    if (id !== undefined) hub.touched(id, registry.belongingOf(index));
+  };
+
+  const completions = new Completions();
+  const attachments = new Attachments(registry, clock, (index) => {
+    touch(index);
+    const id = registry.idOf(index);
+    if (id !== undefined) deliveries.channelChanged(id);
+  });
+  const deliveries = new Deliveries({ database, registry, attachments, hub, clock, log });
+  closers.push(() => deliveries.stop());
+  const actors = new Actors({
+    registry,
+    committer,
+    settings,
+    seal,
+    log,
+    reload: (agentId) => readResting(database, agentId),
+    onCommitted: (done) => follow(done),
+  });
+
+  const usual: Drivers = {};
+  const serverUrl = () =>
+    config.publicUrl ?? `http://${urlHost(config.host)}:${listener?.port ?? config.port}`;
+  if (config.localGateway)
+    usual.local = createLocalDriver({ root: workspacesRoot(config), serverUrl, log, clock });
+  const drivers = replacements.drivers?.(usual) ?? usual;
+  const lifecycle = new Lifecycle({ registry, actors, database, drivers, seal, clock, log });
+
+  const sessions = new Sessions(clock);
+  const services: Services = {
+    config,
+    clock,
+    log,
+    seal,
+    database,
+    registry,
+    actors,
+    beats,
+    attachments,
+    completions,
+    hub,
+    deliveries,
+    endSessions: (of) => sessions.end(of),
+  };
+  const follow = createConsequences(services, lifecycle);
+
+  const parts = {
+    services,
+    metrics,
+    node: randomUUID(),
+    onClosed: (session: Session) => {
+      sessions.remove(session);
+      metrics.sessions.set(sessions.size);
+    },
+  };
+  let draining = false;
+  listener = await listen({
+    host: config.host,
+    port: config.port,
+    allowedOrigins: config.allowedOrigins,
+    maxFrameBytes: LIMITS.max_frame_bytes,
+    maxBufferedBytes: MOST_BUFFERED,
+    idleTimeoutS: IDLE_TIMEOUT_S,
+    log,
+    routes: createRoutes({
+      services,
+      metrics,
+      isReady: async () => {
+        if (draining) return "The server is stopping.";
+        // A server that nobody asks anything has not noticed yet.
+        return committer.available && (await isReachable(database)) ? null : "Postgres is away.";
+      },
+    }),
+    open(transport, { bearer }) {
+      const session = new Session(transport, bearer, parts);
+      sessions.add(session);
+      metrics.sessions.set(sessions.size);
+      return session;
+    },
+  });
+  closers.push(() => listener?.close());
+  closers.push(() => {
+    draining = true;
+    listener?.stopAccepting();
+    return sessions.drain();
+  });
+  closers.push(() => completions.stop());
+  // While sockets are still served, so that agents that end can say so.
+  for (const driver of Object.values(drivers)) closers.push(() => driver.stop());
+  closers.push(() => lifecycle.stop());
+
+  registry.listenFrom(clock.now());
+  closers.push(watchMemberships({ sessions, database, clock, log }));
+  closers.push(startSweep({ registry, actors, clock, disconnectGraceMs: config.disconnectGraceMs }));
+  const keepHouse = async () => {
+    try {
+      await dropAnswers(database, new Date(clock.now() - KEPT_MS));
+      await dropAgentCommands(database, new Date(clock.now() - COMMANDS_KEPT_MS));
+    } catch (error) {
+      log.warn({ err: error }, "what is old could not be dropped; it is tried again");
+    }
+  };
+  closers.push(clock.every(HOUSEKEEPING_MS, keepHouse));
+  lifecycle.resume();
+  await resumeDrivers(drivers, database, seal, log);
+  return { url: serverUrl(), services, stop };
+}
+
+async function startOwnPostgres(config: Config, log: Log, closers: (() => unknown)[]): Promise<string> {
+  const postgres = await keepEmbedded({ dataDir: config.dataDir, log });
+  closers.push(() => postgres.stop());
+  return postgres.url;
+}
+
+/** What runs only as long as the server does comes back. */
+async function resumeDrivers(
+  drivers: Drivers,
+  database: Services["database"],
+  seal: Services["seal"],
+  log: Log,
+): Promise<void> {
+  for (const [kind, driver] of Object.entries(drivers)) {
+    const rows: AssignmentRow[] = await readProvisioned(database, kind);
+    driver
+      .resume(rows.map((row) => briefOf(row, seal)))
+      .catch((error) => log.error({ err: error, kind }, "agents could not be brought back"));
+  }
+}
+
+function countByStatus(registry: Registry): Record<Status, number> {
+  const counts = STATUSES.map(() => 0);
+  const { status } = registry.columns;
+  for (let index = 0; index < registry.extent; index++)
+    if (registry.idOf(index) !== undefined)
+      counts[status[index] ?? 0] = (counts[status[index] ?? 0] ?? 0) + 1;
+  return Object.fromEntries(STATUSES.map((name, position) => [name, counts[position] ?? 0])) as Record<
+    Status,
+    number
+  >;
+}
+
+/** A host as a URL has it: the address that listens everywhere is reached on this machine. */
+function urlHost(host: string): string {
+  if (host === "0.0.0.0" || host === "::") return "127.0.0.1";
+  return host.includes(":") ? `[${host}]` : host;
+}

@@ -1,0 +1,76 @@
+import type { Action, Status, Step, WorkState } from "../../machines/model.ts";
+import type { Agent } from "../protocol/agents.ts";
+
+/** A row of `agents` with its presence, as Postgres gives it. */
+export interface AgentRow {
+  id: string;
+  no: number;
+  organization_id: string;
+  board_id: string | null;
+  gateway_id: string;
+  name: string;
+  slug: string;
+  status: Status;
+  is_board_lead: boolean;
+  is_gateway_main: boolean;
+  openclaw_session_id: string;
+  heartbeat_config: Agent["heartbeat_config"];
+  identity_profile: Agent["identity_profile"];
+  identity_template: string | null;
+  soul_template: string | null;
+  last_error: string | null;
+  version: number;
+  work_state: WorkState;
+  provision_action: Action | null;
+  provision_step: Step | null;
+  provision_step_since: Date | null;
+  provision_attempt: number;
+  provision_wakes: number;
+  provision_due_at: Date | null;
+  provision_force: boolean;
+  provision_came_from: Status | null;
+  generation: number;
+  token_sealed: Uint8Array | null;
+  created_at: Date;
+  updated_at: Date;
+  last_seen_at: Date | null;
+  reported: Agent["reported"];
+}
+
+/** The agent as everyone may see it. `connected` is what this server knows of its socket. */
+export function toAgent(row: AgentRow, connected: boolean): Agent {
+  return {
+    id: row.id,
+    organization_id: row.organization_id,
+    board_id: row.board_id,
+    gateway_id: row.gateway_id,
+    name: row.name,
+    status: row.status,
+    is_board_lead: row.is_board_lead,
+    is_gateway_main: row.is_gateway_main,
+    openclaw_session_id: row.openclaw_session_id,
+    heartbeat_config: row.heartbeat_config,
+    identity_profile: row.identity_profile,
+    identity_template: row.identity_template,
+    soul_template: row.soul_template,
+    last_seen_at: row.last_seen_at?.toISOString() ?? null,
+    connected,
+    reported: row.reported,
+    last_error: row.last_error,
+    version: row.version,
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
+  };
+}
+
+const NOT_IN_A_SLUG = /[^a-z0-9]+/g;
+
+/** A name as part of keys and folder names: a-z, 0-9 and single dashes. Empty when nothing of it is left. */
+export function slugOf(name: string): string {
+  return name.toLowerCase().replace(NOT_IN_A_SLUG, "-").replace(/^-|-$/g, "");
+}
+
+/** A name without regard to case, for comparing. */
+export function nameKeyOf(name: string): string {
+  return name.normalize("NFC").toLowerCase();
+}

@@ -1,0 +1,160 @@
+import type { MusterError } from "../protocol/errors.ts";
+import { type AgentRow, nameKeyOf } from "./agent-rows.ts";
+import type { AgentFields } from "./changes.ts";
+import type { Database, Queries } from "./database.ts";
+import { type List, type Page, type PageRequest, readPage, readRows } from "./page.ts";
+import { refusalBy } from "./refusals.ts";
+
+const from = (database: Queries) => database`
+  select a.*, p.last_seen_at, p.reported
+  from agents a join presence p on p.agent_no = a.no`;
+
+/** The agents with these ids that exist, in no order. */
+export async function readAgents(database: Queries, ids: readonly string[]): Promise<AgentRow[]> {
+  return database<AgentRow[]>`${from(database)} where a.id = any(${ids as string[]}::uuid[])`;
+}
+
+/** One agent of one organization; another organization's is not there. */
+export async function readAgent(
+  database: Queries,
+  organizationId: string,
+  id: string,
+): Promise<AgentRow | undefined> {
+  const [row] = await database<AgentRow[]>`
+    ${from(database)} where a.id = ${id} and a.organization_id = ${organizationId}`;
+  return row;
+}
+
+/** The agent of that name (without regard to case), on one board or anywhere; the oldest where there are several. */
+export async function findAgentByName(
+  database: Queries,
+  organizationId: string,
+  nameKey: string,
+  boardId: string | null,
+): Promise<AgentRow | undefined> {
+  const [row] = await database<AgentRow[]>`
+    ${from(database)}
+    where a.organization_id = ${organizationId} and a.name_key = ${nameKey}
+      and (${boardId}::uuid is null or a.board_id = ${boardId})
+    order by a.created_at, a.id limit 1`;
+  return row;
+}
+
+export interface AgentFilter {
+  organizationId: string;
+  boardId?: string | undefined;
+  gatewayId?: string | undefined;
+  agentId?: string | undefined;
+  status?: string | undefined;
+  /** Part of the name, without regard to case, as plain text. */
+  name?: string | undefined;
+}
+
+/** The agents that a filter lets through, as a list. */
+function listOf(
+  database: Queries,
+  { organizationId, boardId, gatewayId, agentId, status, name }: AgentFilter,
+): List {
+  return {
+    columns: database`t.*, p.last_seen_at, p.reported`,
+    source: database`agents t join presence p on p.agent_no = t.no`,
+    weight: database`800 + pg_column_size(t.heartbeat_config) + coalesce(pg_column_size(t.identity_profile), 0)
+      + coalesce(octet_length(t.identity_template), 0) + coalesce(octet_length(t.soul_template), 0)
+      + coalesce(pg_column_size(p.reported), 0)`,
+    where: database`
+      t.organization_id = ${organizationId}
+      ${boardId === undefined ? database`` : database`and t.board_id = ${boardId}`}
+      ${gatewayId === undefined ? database`` : database`and t.gateway_id = ${gatewayId}`}
+      ${agentId === undefined ? database`` : database`and t.id = ${agentId}`}
+      ${status === undefined ? database`` : database`and t.status = ${status}`}
+      ${name === undefined ? database`` : database`and strpos(t.name_key, ${nameKeyOf(name)}) > 0`}`,
+  };
+}
+
+/** A page of agents, newest first, with how many there are. */
+export function listAgents(
+  database: Queries,
+  filter: AgentFilter,
+  page: PageRequest,
+): Promise<Page<AgentRow>> {
+  return readPage<AgentRow>(database, listOf(database, filter), page);
+}
+
+/** A page of agents, newest first. */
+export function readAgentPage(
+  database: Queries,
+  filter: AgentFilter,
+  page: PageRequest,
+): Promise<Omit<Page<AgentRow>, "total">> {
+  return readRows<AgentRow>(database, listOf(database, filter), page);
+}
+
+/** What the registry keeps of every agent. Times are milliseconds since the epoch. */
+export interface RestingRow
+  extends Pick<
+    AgentRow,
+    | "id"
+    | "no"
+    | "organization_id"
+    | "board_id"
+    | "gateway_id"
+    | "name"
+    | "status"
+    | "last_error"
+    | "version"
+    | "work_state"
+    | "provision_action"
+    | "provision_step"
+    | "provision_attempt"
+    | "provision_wakes"
+    | "provision_force"
+    | "provision_came_from"
+    | "generation"
+  > {
+  managed: boolean;
+  every: string | null;
+  last_seen_ms: number | null;
+  step_since_ms: number | null;
+  due_ms: number | null;
+}
+
+/** Every agent of the database, in batches, for filling the registry at a start. */
+export async function readAllResting(database: Database, take: (rows: RestingRow[]) => void): Promise<void> {
+  const all = database<RestingRow[]>`${resting(database)}`;
+  for await (const rows of all.cursor(5_000)) take(rows);
+}
+
+/** The same of one agent; undefined when it is not there. */
+export async function readResting(database: Queries, id: string): Promise<RestingRow | undefined> {
+  const [row] = await database<RestingRow[]>`${resting(database)} where a.id = ${id}`;
+  return row;
+}
+
+const resting = (database: Queries) => database`
+  select a.id, a.no, a.organization_id, a.board_id, a.gateway_id, a.name, a.status, a.last_error, a.version,
+    a.work_state, a.provision_action, a.provision_step, a.provision_attempt, a.provision_wakes, a.provision_force,
+    a.provision_came_from, a.generation, g.kind <> 'direct' as managed, a.heartbeat_config ->> 'every' as every,
+    extract(epoch from p.last_seen_at)::float8 * 1000 as last_seen_ms,
+    extract(epoch from a.provision_step_since)::float8 * 1000 as step_since_ms,
+    extract(epoch from a.provision_due_at)::float8 * 1000 as due_ms
+  from agents a join presence p on p.agent_no = a.no join gateways g on g.id = a.gateway_id`;
+
+/**
+ * Why a new agent cannot have its name; undefined when it can, as far as can be seen before it is written.
+ * The unique indexes have the last word.
+ */
+export async function findTakenName(
+  database: Queries,
+  fields: Pick<AgentFields, "board_id" | "gateway_id" | "name_key" | "openclaw_session_id">,
+): Promise<MusterError | undefined> {
+  const [taken] = await database<{ constraint: string }[]>`
+    select case
+      when board_id = ${fields.board_id} and name_key = ${fields.name_key} then 'agents_name_taken_on_board'
+      when name_key = ${fields.name_key} then 'agents_name_taken_on_gateway'
+      else 'agents_session_key_taken' end as constraint
+    from agents
+    where gateway_id = ${fields.gateway_id}
+      and (name_key = ${fields.name_key} or openclaw_session_id = ${fields.openclaw_session_id})
+    order by name_key <> ${fields.name_key} limit 1`;
+  return taken && refusalBy(taken.constraint);
+}

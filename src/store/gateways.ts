@@ -1,0 +1,85 @@
+import type { Gateway, GatewayKind } from "../protocol/gateways.ts";
+import type { Queries } from "./database.ts";
+import { type Page, type PageRequest, readPage } from "./page.ts";
+
+export interface GatewayRow {
+  id: string;
+  organization_id: string;
+  name: string;
+  kind: GatewayKind;
+  url: string | null;
+  token_sealed: Uint8Array | null;
+  main_session_key: string | null;
+  workspace_root: string | null;
+  created_at: Date;
+  updated_at: Date;
+}
+
+/** Columns that requests set. */
+export type GatewayFields = Omit<GatewayRow, "id" | "organization_id" | "kind" | "created_at" | "updated_at">;
+
+export function toGateway({ token_sealed, ...row }: GatewayRow): Gateway {
+  return {
+    ...row,
+    has_token: token_sealed !== null,
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
+  };
+}
+
+export async function insertGateway(database: Queries, gateway: GatewayRow): Promise<GatewayRow> {
+  const [row] = await database<GatewayRow[]>`insert into gateways ${database(gateway)} returning *`;
+  if (!row) throw new Error("an insert gave no row back");
+  return row;
+}
+
+export async function readGateway(
+  database: Queries,
+  organizationId: string,
+  id: string,
+): Promise<GatewayRow | undefined> {
+  const [row] = await database<GatewayRow[]>`
+    select * from gateways where id = ${id} and organization_id = ${organizationId}`;
+  return row;
+}
+
+export function listGateways(
+  database: Queries,
+  organizationId: string,
+  page: PageRequest,
+): Promise<Page<GatewayRow>> {
+  return readPage<GatewayRow>(
+    database,
+    {
+      columns: database`t.*`,
+      source: database`gateways t`,
+      where: database`t.organization_id = ${organizationId}`,
+    },
+    page,
+  );
+}
+
+/** Undefined when there is no such gateway. */
+export async function updateGateway(
+  database: Queries,
+  organizationId: string,
+  id: string,
+  fields: Partial<GatewayFields> & { updated_at: Date },
+): Promise<GatewayRow | undefined> {
+  const [row] = await database<GatewayRow[]>`
+    update gateways set ${database(fields)}
+    where id = ${id} and organization_id = ${organizationId} returning *`;
+  return row;
+}
+
+export async function gatewayHasAgents(database: Queries, id: string): Promise<boolean> {
+  const [row] = await database`select 1 from agents where gateway_id = ${id} limit 1`;
+  return row !== undefined;
+}
+
+/** Whether there was one to delete. Boards and agents on it make Postgres refuse. */
+export async function deleteGateway(database: Queries, organizationId: string, id: string): Promise<boolean> {
+  const deleted =
+    await database`delete from gateways where id = ${id} and organization_id = ${organizationId}`;
+  return deleted.count > 0;
+}

@@ -1,0 +1,137 @@
+import type { MintedToken } from "../auth/tokens.ts";
+import type { UserToken } from "../protocol/organizations.ts";
+import type { Database, Queries } from "./database.ts";
+import { type Page, type PageRequest, readPage } from "./page.ts";
+
+export interface UserTokenRow {
+  id: string;
+  organization_id: string;
+  user_id: string;
+  name: string;
+  hash: Uint8Array;
+  created_at: Date;
+  expires_at: Date | null;
+}
+
+export function toUserToken(row: UserTokenRow): UserToken {
+  return {
+    id: row.id,
+    name: row.name,
+    user_id: row.user_id,
+    created_at: row.created_at.toISOString(),
+    expires_at: row.expires_at?.toISOString() ?? null,
+  };
+}
+
+export async function insertUserToken(database: Queries, token: UserTokenRow): Promise<void> {
+  await database`insert into user_tokens ${database(token)}`;
+}
+
+/** A user's token with what its holder may do. */
+export interface UserIdentityRow extends UserTokenRow {
+  role: "owner" | "admin" | "member";
+}
+
+export async function readUserIdentity(
+  database: Queries,
+  tokenId: string,
+): Promise<UserIdentityRow | undefined> {
+  const [row] = await database<UserIdentityRow[]>`
+    select t.*, m.role from user_tokens t
+    join members m on m.organization_id = t.organization_id and m.user_id = t.user_id
+    where t.id = ${tokenId}`;
+  return row;
+}
+
+export function listUserTokens(
+  database: Queries,
+  filter: { organizationId: string; userId: string },
+  page: PageRequest,
+): Promise<Page<UserTokenRow>> {
+  return readPage<UserTokenRow>(
+    database,
+    {
+      columns: database`t.*`,
+      source: database`user_tokens t`,
+      where: database`t.organization_id = ${filter.organizationId} and t.user_id = ${filter.userId}`,
+    },
+    page,
+  );
+}
+
+/** Whether there was one of that user's to delete. */
+export async function deleteUserToken(
+  database: Queries,
+  { organizationId, userId, id }: { organizationId: string; userId: string; id: string },
+): Promise<boolean> {
+  const deleted = await database`
+    delete from user_tokens where id = ${id} and organization_id = ${organizationId} and user_id = ${userId}`;
+  return deleted.count > 0;
+}
+
+/** An agent's token with whose it is. */
+export interface AgentIdentityRow {
+  id: string;
+  agent_id: string;
+  organization_id: string;
+  hash: Uint8Array;
+  serial: number;
+  used_at: Date | null;
+  expires_at: Date | null;
+}
+
+export async function readAgentIdentity(
+  database: Queries,
+  tokenId: string,
+): Promise<AgentIdentityRow | undefined> {
+  const [row] = await database<AgentIdentityRow[]>`
+    select t.*, a.organization_id from agent_tokens t join agents a on a.id = t.agent_id where t.id = ${tokenId}`;
+  return row;
+}
+
+/** Unused tokens of one agent at most, however often it is updated: any of them may be the one that it holds. */
+const MOST_UNUSED = 16;
+
+/** Adds an agent's newest token. The older ones stay good; of many unused ones the oldest goes. */
+export async function insertAgentToken(
+  database: Queries,
+  agentId: string,
+  token: Pick<MintedToken, "id" | "hash">,
+  at: Date,
+): Promise<void> {
+  await database`
+    delete from agent_tokens where agent_id = ${agentId} and used_at is null
+      and serial <= (select max(serial) from agent_tokens where agent_id = ${agentId}) - ${MOST_UNUSED - 1}`;
+  await database`
+    insert into agent_tokens (id, agent_id, hash, serial, created_at)
+    select ${token.id}, ${agentId}, ${token.hash}, coalesce(max(serial), 0) + 1, ${at}
+    from agent_tokens where agent_id = ${agentId}`;
+}
+
+/**
+ * A token's first use: it ends the older ones.
+ *
+ * @returns the ids of the tokens that ended
+ */
+export async function useAgentToken(
+  database: Database,
+  token: { id: string; agentId: string; serial: number },
+  at: Date,
+): Promise<string[]> {
+  return database.begin(async (transaction) => {
+    await transaction`update agent_tokens set used_at = ${at} where id = ${token.id} and used_at is null`;
+    const ended = await transaction<{ id: string }[]>`
+      delete from agent_tokens where agent_id = ${token.agentId} and serial < ${token.serial} returning id`;
+    return ended.map(({ id }) => id);
+  });
+}
+
+export async function agentTokenExists(database: Queries, tokenId: string): Promise<boolean> {
+  const [row] = await database`select 1 from agent_tokens where id = ${tokenId}`;
+  return row !== undefined;
+}
+
+export async function agentHasToken(database: Queries, agentId: string): Promise<boolean> {
+  const [row] = await database`select 1 from agent_tokens where agent_id = ${agentId} limit 1`;
+  return row !== undefined;
+}

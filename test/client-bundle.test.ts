@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import type * as Sdk from "../src/client/index.ts";
+import { packageRoot } from "../src/package-root.ts";
+import { startTestServer } from "./support/server.ts";
+
+test("the SDK is one file without anything of the server, for browsers as for Node", async (t) => {
+  // In the package's folder, where `ws` is found from, under a name of its own.
+  const file = join(packageRoot, `client-bundle-${process.pid}.mjs`);
+  t.after(() => rm(file, { force: true }).then(() => rm(`${file}.map`, { force: true })));
+  await promisify(execFile)("npm", ["run", "--silent", "bundle", "--", `--outfile=${file}`], {
+    cwd: packageRoot,
+  });
+  const code = await readFile(file, "utf8");
+  const imports = [...code.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"([^"./][^"]*)"/g)].map(([, name]) => name);
+  assert.deepEqual(imports, ["ws"]);
+  for (const word of ["xstate", "postgres", "uWebSockets", "pino", '"node:'])
+    assert.ok(!code.includes(word), word);
+
+  const { connect }: typeof Sdk = await import(pathToFileURL(file).href);
+  const server = await startTestServer(t);
+  const client = await connect({ url: server.url, token: server.organization.token });
+  t.after(() => client.close());
+  const { organization } = await client.request("organization.get", {});
+  assert.equal(organization.id, server.organization.id);
+});

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import type { CommandAnswer } from "../src/actors/attachments.ts";
+import { Deliveries } from "../src/commands/deliveries.ts";
+import { createLog } from "../src/log.ts";
+import type { AgentCommand } from "../src/protocol/agent-commands.ts";
+import { MusterError } from "../src/protocol/errors.ts";
+import { insertAgentCommand } from "../src/store/agent-commands.ts";
+import { until } from "./support/await.ts";
+import { startTestServer } from "./support/server.ts";
+import { TurnedClock } from "./support/turned-clock.ts";
+
+/** Deliveries to one agent of a real database, by a channel that the test answers for. */
+async function stand(t: TestContext, answer: (id: string) => Promise<CommandAnswer>) {
+  const { board, database, wire, organization } = await (async () => {
+    const server = await startTestServer(t);
+    const wire = await server.wire();
+    return { ...(await server.board(wire)), ...server, database: server.database, wire };
+  })();
+  const { agent } = await wire.call("agent.create", { name: "Worker", board_id: board.id });
+  const clock = new TurnedClock(Date.parse("2031-01-01T00:00:00.000Z"));
+  const told: AgentCommand[] = [];
+  const channel = { detached() {}, configure: async () => null, command: answer };
+  const deliveries = new Deliveries({
+    database,
+    clock,
+    log: createLog("silent"),
+    registry: { indexOf: () => 0 },
+    attachments: { channelOf: () => channel },
+    hub: { commanded: (command) => told.push(command) },
+  });
+  t.after(() => deliveries.stop());
+  const queue = (id: string) =>
+    insertAgentCommand(database, {
+      id,
+      organization_id: organization.id,
+      agent_id: agent.id,
+      name: "do",
+      args: null,
+      created_at: new Date(clock.now()),
+      expires_at: null,
+    });
+  return { deliveries, clock, told, queue };
+}
+
+const ID = "00000000-0000-4000-8000-000000000001";
+
+test("B13 what a command was is not told after what it has become", async (t) => {
+  const { deliveries, told, queue } = await stand(t, async () => "lost");
+  const row = await queue(ID);
+  deliveries.ended({ ...row, status: "cancelled" });
+  deliveries.queued({ ...row, status: "delivered", attempts: 1 });
+  deliveries.queued(row);
+  assert.deepEqual(
+    told.map(({ status }) => status),
+    ["cancelled"],
+  );
+});
+
+test("B13 a command that its channel could not take is handed over again", async (t) => {
+  let refusals = 1;
+  const { deliveries, clock, told, queue } = await stand(t, async () => {
+    if (refusals-- > 0) throw new MusterError("unavailable", "Too many questions wait.");
+    return { result: 1 };
+  });
+  deliveries.queued(await queue(ID));
+  await until(
+    () => {
+      clock.advance(100);
+      return told.at(-1)?.status === "completed";
+    },
+    { what: "the command to be completed" },
+  );
+  assert.equal(told.at(-1)?.attempts, 2);
+});

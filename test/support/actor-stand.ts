@@ -1,0 +1,249 @@
+import { randomUUID } from "node:crypto";
+import type { TestContext } from "node:test";
+import type { AgentEvent } from "../../machines/model.ts";
+import { Actors, type Committal } from "../../src/actors/actors.ts";
+import { Beats } from "../../src/actors/beats.ts";
+import { FLAG } from "../../src/actors/columns.ts";
+import type { Outcome, Rider } from "../../src/actors/mailbox.ts";
+import { Registry } from "../../src/actors/registry.ts";
+import { createSeal } from "../../src/auth/seal.ts";
+import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
+import type { AgentRow } from "../../src/store/agent-rows.ts";
+import { readAgents, readAllResting, readResting } from "../../src/store/agents.ts";
+import { insertBoard } from "../../src/store/boards.ts";
+import { type Committer, createCommitter } from "../../src/store/committer.ts";
+import { closeDatabase, type Database, openDatabase } from "../../src/store/database.ts";
+import { insertGateway } from "../../src/store/gateways.ts";
+import { insertOrganization } from "../../src/store/organizations.ts";
+import { createTestDatabase } from "./postgres.ts";
+import { TurnedClock } from "./turned-clock.ts";
+
+export const OFFLINE_AFTER_MS = 600_000;
+export const CHECKIN_MS = 30_000;
+/** By which agents on the stand beat: their deadline is the rule's own. */
+const EVERY = "1m";
+
+/** A place on the stand: an organization's board on a gateway of one kind. */
+export interface Place {
+  organizationId: string;
+  boardId: string;
+  gatewayId: string;
+  managed: boolean;
+}
+
+/** What an update to a place writes along with its transition, and tells the machine. */
+export function moveTo(place: Place | undefined): Rider {
+  if (!place) return { fields: { soul_template: "new" } };
+  const { boardId, gatewayId, managed } = place;
+  return { fields: { board_id: boardId, gateway_id: gatewayId }, context: { managed } };
+}
+
+/**
+ * Actors, registry and committer on a real Postgres, with nobody at the gateways: what happens there is told by the
+ * test, as events.
+ */
+export class ActorStand {
+  readonly clock = new TurnedClock(Date.parse("2030-01-01T00:00:00.000Z"));
+  readonly database: Database;
+  readonly #recordEveryBeat: boolean;
+  /** What was told of each committed transition, in order. */
+  committals: Committal[] = [];
+  #parts: Parts;
+
+  private constructor(database: Database, recordEveryBeat: boolean) {
+    this.database = database;
+    this.#recordEveryBeat = recordEveryBeat;
+    this.#parts = this.#build();
+  }
+
+  get registry(): Registry {
+    return this.#parts.registry;
+  }
+
+  get actors(): Actors {
+    return this.#parts.actors;
+  }
+
+  get beats(): Beats {
+    return this.#parts.beats;
+  }
+
+  get committer(): Committer {
+    return this.#parts.committer;
+  }
+
+  static async open(t: TestContext, { recordEveryBeat = false } = {}): Promise<ActorStand> {
+    const home = await createTestDatabase();
+    const stand = new ActorStand(openDatabase(home.url, { maxConnections: 6 }), recordEveryBeat);
+    t.after(async () => {
+      await stand.committer.stop();
+      await closeDatabase(stand.database);
+      await home.drop();
+    });
+    await stand.#load();
+    return stand;
+  }
+
+  /** Everything in memory is forgotten, and built again from the rows. */
+  async restart(): Promise<void> {
+    await this.committer.stop();
+    this.#parts = this.#build();
+    await this.#load();
+  }
+
+  async place(managed: boolean, organizationId?: string): Promise<Place> {
+    const at = new Date(this.clock.now());
+    const place = {
+      organizationId: organizationId ?? randomUUID(),
+      boardId: randomUUID(),
+      gatewayId: randomUUID(),
+      managed,
+    };
+    if (organizationId === undefined)
+      await insertOrganization(this.database, {
+        organization: { id: place.organizationId, name: "Stand" },
+        owner: { id: randomUUID(), name: "Owner" },
+        at,
+      });
+    await insertGateway(this.database, {
+      id: place.gatewayId,
+      organization_id: place.organizationId,
+      name: "Gateway",
+      kind: managed ? "openclaw" : "direct",
+      url: null,
+      token_sealed: null,
+      main_session_key: null,
+      workspace_root: null,
+      created_at: at,
+      updated_at: at,
+    });
+    await insertBoard(this.database, {
+      id: place.boardId,
+      organization_id: place.organizationId,
+      gateway_id: place.gatewayId,
+      name: "Board",
+      slug: place.boardId,
+      type: "goal",
+      objective: null,
+      success_metrics: null,
+      target_date: null,
+      created_at: at,
+      updated_at: at,
+    });
+    return place;
+  }
+
+  /** A new agent: its id. */
+  async agent(place: Place, name = `Agent ${randomUUID()}`): Promise<string> {
+    const id = randomUUID();
+    const slug = `a-${id}`;
+    await this.actors.create(
+      {
+        id,
+        organizationId: place.organizationId,
+        managed: place.managed,
+        fields: {
+          board_id: place.boardId,
+          gateway_id: place.gatewayId,
+          name,
+          name_key: name.toLowerCase(),
+          slug,
+          is_board_lead: false,
+          is_gateway_main: false,
+          openclaw_session_id: `agent:${slug}:main`,
+          heartbeat_config: { every: EVERY },
+          identity_profile: null,
+          identity_template: null,
+          soul_template: null,
+        },
+      },
+      this.clock.now(),
+      () => undefined,
+    );
+    return id;
+  }
+
+  indexOf(id: string): number {
+    const index = this.registry.indexOf(id);
+    if (index === undefined) throw new Error("the agent is not in the registry");
+    return index;
+  }
+
+  send(id: string, event: AgentEvent, rider: Rider = {}): Promise<Outcome> {
+    return this.actors.send(this.indexOf(id), event, { lasting: true, rider });
+  }
+
+  /** A heartbeat by the short way where the agent's flag allows it, as sessions do. Says which way it took. */
+  beat(id: string): { short: boolean; done: Promise<unknown> } {
+    const index = this.indexOf(id);
+    const at = this.clock.now();
+    if (!this.registry.columns.has(index, FLAG.restful))
+      return { short: false, done: this.send(id, { type: "beat", quiet: false, at }) };
+    this.beats.touch(index, at);
+    return { short: true, done: Promise.resolve() };
+  }
+
+  /** Resolves when Postgres has every heartbeat that is there now. */
+  flushed(): Promise<void> {
+    return new Promise((resolve) => this.beats.expect({ mark: () => {}, acknowledge: resolve }));
+  }
+
+  async row(id: string): Promise<AgentRow | undefined> {
+    return (await readAgents(this.database, [id]))[0];
+  }
+
+  /** The log entries of an agent, in order. */
+  async log(id: string): Promise<{ type: string; message: string }[]> {
+    const rows = await this.database<{ type: string; message: string }[]>`
+      select type, message from activity where agent_id = ${id} order by seq`;
+    return rows.map(({ type, message }) => ({ type, message }));
+  }
+
+  async #load(): Promise<void> {
+    await readAllResting(this.database, (rows) => {
+      for (const row of rows) this.registry.add(row);
+    });
+    this.registry.listenFrom(this.clock.now());
+  }
+
+  #build(): Parts {
+    const { database } = this;
+    const log = createLog("silent");
+    const settings = {
+      offlineAfterMs: OFFLINE_AFTER_MS,
+      checkinDeadlineMs: CHECKIN_MS,
+      recordEveryBeat: this.#recordEveryBeat,
+    };
+    const registry = new Registry(settings);
+    const beats = new Beats(
+      registry,
+      () => committer.beatsWait(),
+      () => {},
+    );
+    const committer = createCommitter({
+      database,
+      intervalMs: 1,
+      takeBeats: () => beats.take(),
+      metrics: createMetrics(),
+      log,
+    });
+    const actors = new Actors({
+      registry,
+      committer,
+      settings,
+      seal: createSeal("for tests"),
+      log,
+      reload: (id) => readResting(database, id),
+      onCommitted: (committal) => this.committals.push(committal),
+    });
+    return { registry, beats, committer, actors };
+  }
+}
+
+interface Parts {
+  registry: Registry;
+  beats: Beats;
+  committer: Committer;
+  actors: Actors;
+}

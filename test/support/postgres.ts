@@ -1,0 +1,101 @@
+import { randomUUID } from "node:crypto";
+import { mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import postgres from "postgres";
+import { closeDatabase, openDatabase } from "../../src/store/database.ts";
+import { startEmbedded } from "../../src/store/embedded.ts";
+import { migrate } from "../../src/store/migrations.ts";
+
+/** The variable that tells test files of the cluster that the test run shares; as the cluster's superuser. */
+export const SHARED_CLUSTER = "MUSTER_TEST_POSTGRES";
+const TEMPLATE = "muster_template";
+
+export interface TestCluster {
+  /** As its superuser, to a database that tests leave alone. */
+  adminUrl: string;
+  /** Stops it and removes its files. */
+  stop(): Promise<void>;
+}
+
+export interface TestDatabase {
+  url: string;
+  /** Ends whoever is still connected to it. */
+  drop(): Promise<void>;
+}
+
+/** Starts a cluster for tests, in a folder of its own, with a migrated template in it. It may forget all in a power cut. */
+export async function startTestCluster(): Promise<TestCluster> {
+  const folder = mkdtempSync(join(tmpdir(), "muster-test-"));
+  const removeFolder = () => rm(folder, { recursive: true, force: true });
+  try {
+    const embedded = await startEmbedded({
+      dataDir: folder,
+      onLog: () => {},
+      flags: [
+        "-c",
+        "fsync=off",
+        "-c",
+        "synchronous_commit=off",
+        "-c",
+        "full_page_writes=off",
+        "-c",
+        "max_connections=200",
+      ],
+    });
+    const stop = async () => {
+      await embedded.stop();
+      await removeFolder();
+    };
+    try {
+      await withAdmin(embedded.url, (admin) => admin.unsafe(`create database ${TEMPLATE}`));
+      const template = openDatabase(sibling(embedded.url, TEMPLATE), { maxConnections: 1 });
+      await migrate(template);
+      await closeDatabase(template);
+      return { adminUrl: embedded.url, stop };
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  } catch (error) {
+    await removeFolder();
+    throw error;
+  }
+}
+
+let own: Promise<TestCluster> | undefined;
+
+// Root hooks of node:test run in the order in which they were added, so one from here would stop the cluster before the
+// file's own hooks have closed what works on it. The cluster does not keep the process alive: once all is done, and the
+// process would end, it is stopped.
+process.once("beforeExit", async () => (await own)?.stop());
+
+/** A fresh, migrated database, in the test run's cluster or, when the file is run alone, in one that it starts. */
+export async function createTestDatabase(): Promise<TestDatabase> {
+  const shared = process.env[SHARED_CLUSTER];
+  if (shared === undefined) own ??= startTestCluster();
+  const adminUrl = shared ?? (await own)?.adminUrl;
+  if (adminUrl === undefined) throw new Error("there is no cluster to test on");
+  const name = `test_${randomUUID().replaceAll("-", "")}`;
+  await withAdmin(adminUrl, (admin) => admin.unsafe(`create database ${name} template ${TEMPLATE}`));
+  return {
+    url: sibling(adminUrl, name),
+    drop: () => withAdmin(adminUrl, (admin) => admin.unsafe(`drop database if exists ${name} with (force)`)),
+  };
+}
+
+async function withAdmin(url: string, act: (admin: postgres.Sql) => Promise<unknown>): Promise<void> {
+  const admin = postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
+  try {
+    await act(admin);
+  } finally {
+    await admin.end();
+  }
+}
+
+function sibling(url: string, database: string): string {
+  const other = new URL(url);
+  other.pathname = `/${database}`;
+  return other.href;
+}
