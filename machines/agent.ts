@@ -9,7 +9,7 @@ import {
   type Status,
   type WorkState,
 } from "./model.ts";
-import { provisioning } from "./provisioning.ts";
+import { hasFailed, provisioning } from "./provisioning.ts";
 
 type In<E = unknown> = { context: AgentContext; event: E };
 
@@ -86,6 +86,26 @@ const beDeleted = (from: Status) =>
       ],
     },
   ] as const;
+/** What was given up at its gateway begins anew. What never was provisioned shows that already. */
+const beRetried = (from: Status) =>
+  [
+    {
+      guard: hasFailed("update"),
+      target: "updating",
+      actions: [
+        rememberStatus(from),
+        record("agent.update.requested", (name) => `Update of ${name} is tried again.`),
+      ],
+    },
+    {
+      guard: hasFailed("delete"),
+      target: "deleting",
+      actions: [
+        rememberStatus(from),
+        record("agent.delete.requested", (name) => `Delete of ${name} is tried again.`),
+      ],
+    },
+  ] as const;
 /** Back to what its last_seen says. */
 const byLastSeen = (...actions: (ReturnType<typeof record> | "configure")[]) => [
   { guard: wasNeverSeen, target: "provisioning", actions: [...actions, forgetStatus] },
@@ -119,6 +139,7 @@ const life = model.createStateConfig({
         signoff: leave,
         update: beUpdated("provisioning"),
         delete: beDeleted("provisioning"),
+        retry: beRetried("provisioning"),
         "checkin.failed": {
           target: "offline",
           actions: [
@@ -144,6 +165,7 @@ const life = model.createStateConfig({
         },
         update: beUpdated("online"),
         delete: beDeleted("online"),
+        retry: beRetried("online"),
         "checkin.failed": {
           actions: model.assign({ lastError: `No check-in after ${MAX_WAKES} wake-ups.` }),
         },
@@ -155,6 +177,7 @@ const life = model.createStateConfig({
         signoff: { actions: ["seen", recordBeat] },
         update: beUpdated("offline"),
         delete: beDeleted("offline"),
+        retry: beRetried("offline"),
         "checkin.failed": {
           actions: model.assign({ lastError: `No check-in after ${MAX_WAKES} wake-ups.` }),
         },
@@ -230,6 +253,7 @@ export function newborn(birth: Birth): AgentState {
     dueAt: null,
     force: false,
     cameFrom: null,
+    failed: null,
   };
   return { status: "provisioning", work: "idle", context };
 }

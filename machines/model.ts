@@ -56,6 +56,8 @@ export interface AgentContext {
   force: boolean;
   /** The status before `updating` or `deleting`. */
   cameFrom: Status | null;
+  /** What was given up last, and can be begun anew; null once it is. */
+  failed: Action | null;
 }
 
 export interface At {
@@ -78,7 +80,10 @@ export type AgentEvent =
   /** Its settings change. */
   | ({ type: "update"; force: boolean } & At)
   | ({ type: "delete"; force: boolean } & At)
-  | ({ type: "step.done"; generation: number; step: Step } & At)
+  /** What was given up is to be begun anew, and what waits is to wait no longer. */
+  | ({ type: "retry" } & At)
+  /** `remarks`: what the gateway said of it that is worth keeping. */
+  | ({ type: "step.done"; generation: number; step: Step; remarks?: readonly string[] } & At)
   | ({
       type: "step.failed";
       generation: number;

@@ -51,6 +51,12 @@ const isDue = ({ context, event }: Situation<EventOf<"due">>) =>
 const isDueForAnotherWake = (situation: Situation<EventOf<"due">>) =>
   isDue(situation) && situation.context.wakes < MAX_WAKES;
 
+/** Whether this is what was given up, at a gateway that it still has. */
+export const hasFailed =
+  (action: Action) =>
+  ({ context }: { context: AgentContext }) =>
+    context.managed && context.failed === action;
+
 /** What a finished step leaves in the activity log. The end of an update or a delete is told by the status. */
 function stepRecord({ name, action, step }: AgentContext) {
   if (step === "wake") return { type: "agent.wakeup.sent", message: `Wake-up sent to ${name}.` };
@@ -66,9 +72,16 @@ function failureRecord({ name, action, step }: AgentContext, error: string) {
   return { type, message: `${TITLE[action ?? "provision"]} of ${name} failed: ${error}` };
 }
 
+const recordRemarks = model.enqueueActions(({ event, enqueue }) => {
+  if (event.type !== "step.done") return;
+  for (const message of event.remarks ?? [])
+    enqueue({ type: "record", params: { type: "agent.gateway.remark", message } });
+});
+
 const recordStep = model.enqueueActions(({ context, enqueue }) => {
   const params = stepRecord(context);
   if (params) enqueue({ type: "record", params });
+  enqueue(recordRemarks);
 });
 
 const recordFailure = model.enqueueActions(({ context, event, enqueue }) => {
@@ -85,6 +98,7 @@ const begin = (action: Action) =>
     wakes: 0,
     dueAt: null,
     lastError: null,
+    failed: null,
     force: (event.type === "update" || event.type === "delete") && event.force,
   }));
 
@@ -121,6 +135,9 @@ const endWork = model.assign({
   force: false,
 });
 
+/** It is kept, beside the reason, so that it can be begun anew. */
+const giveUp = model.assign({ failed: ({ context }) => context.action });
+
 /** New work replaces what is under way, except that only a forced delete replaces a delete. */
 const mayBegin = ({ context }: { context: AgentContext }) => context.managed && context.action !== "delete";
 /** It has moved to where nobody provisions it: what was under way at its old gateway is over. */
@@ -131,7 +148,7 @@ const mayDelete = ({ context, event }: Situation<EventOf<"delete">>) =>
 
 const succeed = model.raise(({ event }) => ({ type: "work.succeeded", at: event.at }));
 const settled = { type: "settle", params: { error: null } } as const;
-const finishDelete = { target: "idle", actions: [succeed, settled] } as const;
+const finishDelete = { target: "idle", actions: [recordRemarks, succeed, settled] } as const;
 const nextStep = { actions: [recordStep, goOn, "runStep"] } as const;
 
 /** The work at the gateway as a saga: one step after another, each repeated until it is done or given up. */
@@ -141,7 +158,11 @@ export const provisioning = model.createStateConfig({
     provision: { guard: mayBegin, target: ".running", actions: [begin("provision"), "mintToken", "runStep"] },
     update: [
       { guard: mayBegin, target: ".running", actions: [begin("update"), "mintToken", "runStep"] },
-      { guard: hasLeftItsGateway, target: ".idle", actions: ["clearError", succeed, settled] },
+      {
+        guard: hasLeftItsGateway,
+        target: ".idle",
+        actions: ["clearError", model.assign({ failed: null }), succeed, settled],
+      },
     ],
     delete: { guard: mayDelete, target: ".running", actions: [begin("delete"), "runStep"] },
   },
@@ -171,6 +192,7 @@ export const provisioning = model.createStateConfig({
             target: "failed",
             actions: [
               recordFailure,
+              giveUp,
               model.assign({ lastError: ({ event }) => (event.type === "step.failed" ? event.error : null) }),
               model.raise(({ event }) => ({
                 type: "work.failed",
@@ -186,7 +208,12 @@ export const provisioning = model.createStateConfig({
         ],
       },
     },
-    waiting: { on: { due: { guard: isDue, target: "running", actions: [beginStep, "runStep"] } } },
+    waiting: {
+      on: {
+        due: { guard: isDue, target: "running", actions: [beginStep, "runStep"] },
+        retry: { target: "running", actions: [beginStep, "runStep"] },
+      },
+    },
     confirming: {
       on: {
         beat: "idle",
@@ -196,11 +223,28 @@ export const provisioning = model.createStateConfig({
           {
             guard: isDue,
             target: "failed",
-            actions: model.raise(({ event }) => ({ type: "checkin.failed", at: event.at })),
+            actions: [giveUp, model.raise(({ event }) => ({ type: "checkin.failed", at: event.at }))],
           },
         ],
       },
     },
-    failed: { entry: endWork },
+    failed: {
+      entry: endWork,
+      on: {
+        retry: [
+          { guard: hasFailed("delete"), target: "running", actions: [begin("delete"), "runStep"] },
+          {
+            guard: hasFailed("update"),
+            target: "running",
+            actions: [begin("update"), "mintToken", "runStep"],
+          },
+          {
+            guard: hasFailed("provision"),
+            target: "running",
+            actions: [begin("provision"), "mintToken", "runStep"],
+          },
+        ],
+      },
+    },
   },
 });

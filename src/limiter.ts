@@ -1,16 +1,11 @@
 /** Lets at most so many run at a time for each key; the others wait in order. */
 export class Limiter {
-  readonly #most: number;
   readonly #running = new Map<string, number>();
   readonly #waiting = new Map<string, (() => void)[]>();
 
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+  async run<T>(key: string, most: number, work: () => Promise<T>): Promise<T> {
     const running = this.#running.get(key) ?? 0;
-    if (running >= this.#most)
+    if (running >= most)
       await new Promise<void>((start) => {
         const waiting = this.#waiting.get(key) ?? [];
         waiting.push(start);

@@ -12,6 +12,7 @@ import { createSeal } from "./auth/seal.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { createConsequences } from "./commands/consequences.ts";
 import { Deliveries } from "./commands/deliveries.ts";
+import { createGatewayReports } from "./commands/gateway-reports.ts";
 import { workspacesRoot } from "./commands/gateways.ts";
 import type { Services } from "./commands/services.ts";
 import type { Config } from "./config.ts";
@@ -20,7 +21,9 @@ import { watchMemberships } from "./edge/membership-watch.ts";
 import { createRoutes } from "./edge/routes.ts";
 import { Session } from "./edge/session.ts";
 import { Sessions } from "./edge/sessions.ts";
+import { gatewayBrief } from "./gateways/briefs.ts";
 import { createLocalDriver } from "./gateways/local/driver.ts";
+import { createOpenClaw } from "./gateways/openclaw/openclaw.ts";
 import { Hub } from "./live/hub.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
@@ -28,7 +31,7 @@ import { IDLE_TIMEOUT_S, LIMITS } from "./protocol/limits.ts";
 import { ownSecretKey } from "./secret-key.ts";
 import { dropAgentCommands } from "./store/agent-commands.ts";
 import { readAllResting, readResting } from "./store/agents.ts";
-import { type AssignmentRow, readProvisioned } from "./store/assignments.ts";
+import { type AssignmentRow, readGatewaysOfKind, readProvisioned } from "./store/assignments.ts";
 import { createCommitter } from "./store/committer.ts";
 import { closeDatabase, isReachable, openDatabase } from "./store/database.ts";
 import { dropAnswers, KEPT_MS } from "./store/idempotency.ts";
@@ -128,6 +131,7 @@ async function build(
     clock,
     log,
     agents: {
+      linkOf: (gatewayId) => gateways.linkOf(gatewayId),
       isConnected: (id) => {
         const index = registry.indexOf(id);
         return index !== undefined && registry.columns.has(index, FLAG.connected);
@@ -170,6 +174,15 @@ async function build(
     config.publicUrl ?? `http://${urlHost(config.host)}:${listener?.port ?? config.port}`;
   if (config.localGateway)
     usual.local = createLocalDriver({ root: workspacesRoot(config), serverUrl, log, clock });
+  const { driver: openclaw, remote: gateways } = createOpenClaw({
+    database,
+    seal,
+    clock,
+    log,
+    serverUrl,
+    reports: createGatewayReports({ database, registry, actors, beats, hub, clock, log }),
+  });
+  usual.openclaw = openclaw;
   const drivers = replacements.drivers?.(usual) ?? usual;
   const lifecycle = new Lifecycle({ registry, actors, database, drivers, seal, clock, log });
 
@@ -187,6 +200,7 @@ async function build(
     completions,
     hub,
     deliveries,
+    gateways,
     endSessions: (of) => sessions.end(of),
   };
   const follow = createConsequences(services, lifecycle);
@@ -233,7 +247,7 @@ async function build(
   });
   closers.push(() => completions.stop());
   // While sockets are still served, so that agents that end can say so.
-  for (const driver of Object.values(drivers)) closers.push(() => driver.stop());
+  for (const driver of new Set([openclaw, ...Object.values(drivers)])) closers.push(() => driver.stop());
   closers.push(() => lifecycle.stop());
 
   registry.listenFrom(clock.now());
@@ -248,6 +262,8 @@ async function build(
     }
   };
   closers.push(clock.every(HOUSEKEEPING_MS, keepHouse));
+  for (const gateway of await readGatewaysOfKind(database, "openclaw"))
+    gateways.changed({ ...gatewayBrief(gateway, seal), kind: gateway.kind });
   lifecycle.resume();
   await resumeDrivers(drivers, database, seal, log);
   return { url: serverUrl(), services, stop };

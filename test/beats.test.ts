@@ -41,6 +41,7 @@ function stand() {
       provision_wakes: 0,
       provision_force: false,
       provision_came_from: null,
+      provision_failed: null,
       generation: 1,
       managed: false,
       every: null,

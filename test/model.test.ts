@@ -76,6 +76,7 @@ function rowOf({ status, work, context }: AgentState) {
     provision_due_at: context.dueAt,
     provision_force: context.force,
     provision_came_from: context.cameFrom,
+    provision_failed: context.failed,
     generation: context.generation,
     last_error: context.lastError,
   };
@@ -104,6 +105,7 @@ async function compare(stand: ActorStand, id: string, model: Model): Promise<voi
       provision_due_at: row.provision_due_at?.getTime() ?? null,
       provision_force: row.provision_force,
       provision_came_from: row.provision_came_from,
+      provision_failed: row.provision_failed,
       generation: row.generation,
       last_error: row.last_error,
     },

@@ -32,6 +32,7 @@ const gateway: GatewayBrief = {
   token: "the-gateway-secret",
   mainSessionKey: "agent:main:main",
   workspaceRoot: "/srv",
+  allowInsecureTls: false,
 };
 const facts = (agent: Partial<AgentBrief> = {}, rest: Partial<WorkspaceFacts> = {}): WorkspaceFacts => ({
   agent: { ...ada, ...agent },

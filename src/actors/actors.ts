@@ -1,5 +1,5 @@
 import { type AgentState, newborn, react } from "../../machines/agent.ts";
-import type { AgentEvent, Effect } from "../../machines/model.ts";
+import type { AgentEvent, Effect, Recorded } from "../../machines/model.ts";
 import type { Seal } from "../auth/seal.ts";
 import { type MintedToken, mintToken } from "../auth/tokens.ts";
 import type { Log } from "../log.ts";
@@ -7,7 +7,7 @@ import { MusterError } from "../protocol/errors.ts";
 import type { ActivityDraft } from "../store/activity.ts";
 import type { RestingRow } from "../store/agents.ts";
 import type { AssignmentRow } from "../store/assignments.ts";
-import type { AgentFields, Committed } from "../store/changes.ts";
+import type { AgentFields, Committed, Insertion } from "../store/changes.ts";
 import type { Committer } from "../store/committer.ts";
 import { refusalOf } from "../store/refusals.ts";
 import { StaleChange } from "../store/write-changes.ts";
@@ -35,6 +35,15 @@ export interface NewAgent {
   organizationId: string;
   managed: boolean;
   fields: AgentFields;
+}
+
+/** How an agent comes to be. */
+interface Birth {
+  state: AgentState;
+  effects: readonly Effect[];
+  recorded: Recorded;
+  token: Insertion["token"];
+  also: Insertion["also"];
 }
 
 /** Runs every agent's machine: one event at a time each, committed before anything else learns of it. */
@@ -115,25 +124,53 @@ export class Actors {
     alsoFor: (token: string) => Rider["also"],
   ): Promise<{ index: number; token: string }> {
     const minted = mintToken("agent");
-    const { fields } = agent;
-    const born = newborn({
+    const { state, effects } = react(this.#newborn(agent), { type: "provision", at });
+    const index = await this.#insert(agent, at, {
+      state,
+      effects,
+      recorded: { type: "agent.created", message: `${agent.fields.name} was created.` },
+      token: { minted, sealed: agent.managed ? this.#seal.seal(minted.token) : null },
+      also: alsoFor(minted.token) ?? null,
+    });
+    return { index, token: minted.token };
+  }
+
+  /**
+   * Takes over an agent that its gateway has already: nothing is done there, and it gets no token until an update brings
+   * one. Rejects with MusterError, as for a name that is taken.
+   */
+  adopt(agent: NewAgent, at: number): Promise<number> {
+    return this.#insert(agent, at, {
+      state: this.#newborn(agent),
+      effects: [],
+      recorded: { type: "agent.imported", message: `${agent.fields.name} was imported from its gateway.` },
+      token: null,
+      also: null,
+    });
+  }
+
+  #newborn({ fields, managed }: NewAgent): AgentState {
+    return newborn({
       name: fields.name,
-      managed: agent.managed,
+      managed,
       listeningSince: this.#registry.listeningSince,
       offlineAfterMs: this.#settings.offlineAfterMs,
       checkinDeadlineMs: this.#settings.checkinDeadlineMs,
     });
-    const { state, effects } = react(born, { type: "provision", at });
+  }
+
+  async #insert(
+    agent: NewAgent,
+    at: number,
+    { state, effects, recorded, token, also }: Birth,
+  ): Promise<number> {
+    const { fields } = agent;
     const belonging = {
       organizationId: agent.organizationId,
       boardId: fields.board_id,
       gatewayId: fields.gateway_id,
     };
-    const created: Effect = {
-      type: "record",
-      params: { type: "agent.created", message: `${fields.name} was created.` },
-    };
-    const events = this.#drafts([created, ...effects], agent.id, belonging, at);
+    const events = this.#drafts([{ type: "record", params: recorded }, ...effects], agent.id, belonging, at);
     const life = lifeColumns(state);
     const { no } = await this.#committer.commit({
       kind: "insert",
@@ -143,8 +180,8 @@ export class Actors {
       events,
       life,
       fields,
-      token: { minted, sealed: agent.managed ? this.#seal.seal(minted.token) : null },
-      also: alsoFor(minted.token) ?? null,
+      token,
+      also,
     });
     const index = this.#registry.add({
       id: agent.id,
@@ -171,7 +208,7 @@ export class Actors {
       generation: state.context.generation,
       leaving: null,
     });
-    return { index, token: minted.token };
+    return index;
   }
 
   /** A fresh token for an agent, at once, without any other change. The older ones stay good until it is used. */

@@ -94,6 +94,7 @@ export function lifeColumns({ status, work, context }: AgentState): LifeColumns 
     provision_due_at: context.dueAt === null ? null : new Date(context.dueAt),
     provision_force: context.force,
     provision_came_from: context.cameFrom,
+    provision_failed: context.failed,
     generation: context.generation,
     last_error: context.lastError,
   };

@@ -41,6 +41,16 @@ export async function heartbeat(
   if (said) await committed(beats);
 }
 
+/** Another sign of life than a heartbeat: it leaves nothing in the log, and nobody waits for its commit. */
+export async function sighted(
+  { registry, actors, beats }: { registry: Registry; actors: Actors; beats: Beats },
+  index: number,
+  at: number,
+): Promise<void> {
+  if (registry.columns.has(index, FLAG.restful)) beats.touch(index, at);
+  else await actors.send(index, { type: "beat", quiet: true, at }, { lasting: true });
+}
+
 /** Resolves when Postgres has every heartbeat that is there now. */
 function committed(beats: Beats): Promise<void> {
   return new Promise((resolve) => beats.expect({ mark: () => {}, acknowledge: resolve }));

@@ -1,6 +1,7 @@
 import type { AgentEvent, Step } from "../../machines/model.ts";
 import type { Seal } from "../auth/seal.ts";
 import type { Clock } from "../clock.ts";
+import { agentBrief, gatewayBrief } from "../gateways/briefs.ts";
 import { type Driver, GatewayError, type Work } from "../gateways/driver.ts";
 import { Limiter } from "../limiter.ts";
 import type { Log } from "../log.ts";
@@ -10,10 +11,13 @@ import { type Database, isUnavailable } from "../store/database.ts";
 import type { Actors } from "./actors.ts";
 import type { Registry } from "./registry.ts";
 
-/** Steps at one gateway at a time: many agents that wait for one gateway do not stampede it. */
+/** Steps at one gateway at a time, unless its driver says otherwise: many agents that wait for one gateway do not stampede it. */
 const AT_ONCE = 8;
-/** How long a gateway may take for one step, in milliseconds. */
+/** How long a gateway may take for one step in milliseconds, unless its driver says otherwise. */
 const STEP_TIMEOUT_MS = 60_000;
+
+/** Sentences about one step that are kept. */
+const MOST_REMARKS = 20;
 
 export type Drivers = Partial<Record<GatewayKind, Driver>>;
 
@@ -24,6 +28,8 @@ const AGAIN_MS = 5_000;
 interface Deed {
   assignment: AssignmentRow;
   failure: ReturnType<typeof asFailure> | null;
+  /** What the driver said of what the gateway did. */
+  remarks: readonly string[];
 }
 
 interface Running {
@@ -40,7 +46,7 @@ export class Lifecycle {
   readonly #seal: Seal;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #limiter = new Limiter(AT_ONCE);
+  readonly #limiter = new Limiter();
   /** One at a time per agent, by the agent's id. */
   readonly #running = new Map<string, Running>();
   /** Tokens that an update brought to a workspace, until the connected agent is told. */
@@ -114,14 +120,17 @@ export class Lifecycle {
     const { id } = assignment.agent;
     const abort = new AbortController();
     // What begins next at the new gateway must not call this off; the end of the server does.
-    const work = this.#workOf(assignment, this.#leaving.signal);
+    const work = this.#workOf(assignment, this.#leaving.signal, (remark) =>
+      this.#log.info({ agent: id, gateway: assignment.gateway.id }, remark),
+    );
+    const inTime = (step: Promise<void>) => this.#inTime(step, driver.stepTimeoutMs);
     const before = this.#running.get(id);
     before?.abort.abort();
     const done = (async () => {
       await before?.done;
-      await this.#inTime(driver.unroster(work));
-      await this.#inTime(driver.unsession(work));
-      await this.#inTime(driver.cleanUp(work));
+      await inTime(driver.unroster(work));
+      await inTime(driver.unsession(work));
+      await inTime(driver.cleanUp(work));
     })()
       .catch((error) =>
         this.#log.warn({ err: error, agent: id }, "the agent is left behind at its old gateway"),
@@ -143,7 +152,7 @@ export class Lifecycle {
   #cleanUp(assignment: AssignmentRow): void {
     const agent = assignment.agent.id;
     this.#drivers[assignment.gateway.kind]
-      ?.cleanUp(this.#workOf(assignment, new AbortController().signal))
+      ?.cleanUp(this.#workOf(assignment, this.#leaving.signal, () => {}))
       .catch((error) => this.#log.warn({ err: error, agent }, "the workspace is left behind"));
   }
 
@@ -159,13 +168,13 @@ export class Lifecycle {
     index: number,
     id: string,
     of: { step: Step; generation: number },
-    { failure, assignment }: Deed,
+    { failure, assignment, remarks }: Deed,
   ): void {
     if (this.#registry.idOf(index) !== id) return;
     const about = { ...of, at: this.#clock.now() };
     const event: AgentEvent = failure
       ? { type: "step.failed", ...about, ...failure, jitter: Math.random() }
-      : { type: "step.done", ...about };
+      : { type: "step.done", ...about, remarks };
     this.#actors.send(index, event, { lasting: true }).then(
       () => {
         if (this.#registry.idOf(index) !== id) this.#cleanUp(assignment);
@@ -188,12 +197,13 @@ export class Lifecycle {
   async #perform(id: string, step: Step, signal: AbortSignal): Promise<Deed | null> {
     const assignment = await this.#read(id, signal);
     if (!assignment) return null;
+    const remarks: string[] = [];
     try {
-      await this.#drive(assignment, step, signal);
-      return { assignment, failure: null };
+      await this.#drive(assignment, step, signal, remarks);
+      return { assignment, failure: null, remarks };
     } catch (error) {
       if (!signal.aborted) this.#log.warn({ err: error, agent: id, step }, "a step at a gateway failed");
-      return { assignment, failure: asFailure(error) };
+      return { assignment, failure: asFailure(error), remarks };
     }
   }
 
@@ -220,29 +230,31 @@ export class Lifecycle {
     return undefined;
   }
 
-  async #drive(assignment: AssignmentRow, step: Step, signal: AbortSignal): Promise<void> {
+  async #drive(assignment: AssignmentRow, step: Step, signal: AbortSignal, remarks: string[]): Promise<void> {
     const { kind, id: gatewayId } = assignment.gateway;
     const driver = this.#drivers[kind];
     if (!driver)
       throw new GatewayError(`This server does not serve gateways of kind ${kind}.`, { transient: false });
-    await this.#limiter.run(gatewayId, async () => {
+    await this.#limiter.run(gatewayId, driver.atOnce ?? AT_ONCE, async () => {
       if (signal.aborted) return;
-      const work = this.#workOf(assignment, signal);
-      await this.#inTime(driver[step](work));
+      const work = this.#workOf(assignment, signal, (remark) => {
+        if (remarks.length < MOST_REMARKS) remarks.push(remark.replaceAll("\u0000", "").slice(0, 2_000));
+      });
+      await this.#inTime(driver[step](work), driver.stepTimeoutMs);
       if (step === "wake" && work.action === "update" && work.token)
         this.#tokens.set(work.agent.id, work.token);
     });
   }
 
   /** A driver that is called off ends by its signal; one that answers too late is not waited for. */
-  async #inTime(work: Promise<void>): Promise<void> {
+  async #inTime(work: Promise<void>, timeoutMs = STEP_TIMEOUT_MS): Promise<void> {
     let cancel = () => {};
     // Should it fail after its time, nobody asks any more.
     work.catch(() => {});
     const late = new Promise<never>((_, reject) => {
-      cancel = this.#clock.after(STEP_TIMEOUT_MS, () =>
+      cancel = this.#clock.after(timeoutMs, () =>
         reject(
-          new GatewayError(`The gateway did not answer within ${STEP_TIMEOUT_MS / 1_000} s.`, {
+          new GatewayError(`The gateway did not answer within ${timeoutMs / 1_000} s.`, {
             transient: true,
           }),
         ),
@@ -255,7 +267,7 @@ export class Lifecycle {
     }
   }
 
-  #workOf(assignment: AssignmentRow, signal: AbortSignal): Work {
+  #workOf(assignment: AssignmentRow, signal: AbortSignal, remark: Work["remark"]): Work {
     const { agent } = assignment;
     return {
       ...briefOf(assignment, this.#seal),
@@ -264,6 +276,7 @@ export class Lifecycle {
       wakes: agent.provision_wakes,
       token: agent.token_sealed ? (this.#seal.open(agent.token_sealed) ?? null) : null,
       signal,
+      remark,
     };
   }
 }
@@ -273,31 +286,7 @@ export function briefOf(
   { agent, gateway, board }: AssignmentRow,
   seal: Seal,
 ): Pick<Work, "agent" | "gateway"> {
-  return {
-    agent: {
-      id: agent.id,
-      name: agent.name,
-      slug: agent.slug,
-      sessionKey: agent.openclaw_session_id,
-      isMain: agent.is_gateway_main,
-      isLead: agent.is_board_lead,
-      heartbeatConfig: agent.heartbeat_config,
-      identityProfile: agent.identity_profile,
-      identityTemplate: agent.identity_template,
-      soulTemplate: agent.soul_template,
-      generation: agent.generation,
-      board,
-    },
-    gateway: {
-      id: gateway.id,
-      organizationId: gateway.organization_id,
-      name: gateway.name,
-      url: gateway.url,
-      token: gateway.token_sealed ? (seal.open(gateway.token_sealed) ?? null) : null,
-      mainSessionKey: gateway.main_session_key,
-      workspaceRoot: gateway.workspace_root,
-    },
-  };
+  return { agent: agentBrief(agent, board), gateway: gatewayBrief(gateway, seal) };
 }
 
 /** What the machine is told of a failure. What Postgres or our own code did wrong is worth another try. */

@@ -29,7 +29,7 @@ export interface Belonging {
 /** What few agents have at a time: work at the gateway, and what came of it. */
 type Unrest = Pick<
   AgentContext,
-  "action" | "step" | "stepSince" | "attempt" | "wakes" | "force" | "cameFrom" | "lastError"
+  "action" | "step" | "stepSince" | "attempt" | "wakes" | "force" | "cameFrom" | "failed" | "lastError"
 >;
 
 const REST: Unrest = {
@@ -40,6 +40,7 @@ const REST: Unrest = {
   wakes: 0,
   force: false,
   cameFrom: null,
+  failed: null,
   lastError: null,
 };
 
@@ -140,6 +141,7 @@ export class Registry {
           dueAt: row.due_ms,
           force: row.provision_force,
           cameFrom: row.provision_came_from,
+          failed: row.provision_failed,
         },
       },
       row.version,
@@ -207,9 +209,21 @@ export class Registry {
     columns.dueAt[index] = context.dueAt ?? 0;
     // Heartbeats that came by the short way in the meantime are newer than the state's.
     columns.lastSeen[index] = Math.max(columns.lastSeen[index] ?? 0, context.lastSeenAt ?? 0);
-    const { action, step, stepSince, attempt, wakes, force, cameFrom, lastError } = context;
-    if (action === null && cameFrom === null && lastError === null) this.#unrest.delete(index);
-    else this.#unrest.set(index, { action, step, stepSince, attempt, wakes, force, cameFrom, lastError });
+    const { action, step, stepSince, attempt, wakes, force, cameFrom, failed, lastError } = context;
+    const rests = action === null && cameFrom === null && failed === null && lastError === null;
+    if (rests) this.#unrest.delete(index);
+    else
+      this.#unrest.set(index, {
+        action,
+        step,
+        stepSince,
+        attempt,
+        wakes,
+        force,
+        cameFrom,
+        failed,
+        lastError,
+      });
     this.rest(index);
   }
 

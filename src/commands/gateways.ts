@@ -2,10 +2,12 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { requireAdmin } from "../auth/access.ts";
 import type { Config } from "../config.ts";
+import { gatewayBrief } from "../gateways/briefs.ts";
 import { MusterError } from "../protocol/errors.ts";
 import type { GatewayKind, gatewayMethods } from "../protocol/gateways.ts";
 import {
   deleteGateway,
+  type GatewayRow,
   gatewayHasAgents,
   insertGateway,
   listGateways,
@@ -21,7 +23,9 @@ export function workspacesRoot(config: Pick<Config, "dataDir">): string {
   return join(config.dataDir, "workspaces");
 }
 
-export const gatewayCommands: Handlers<keyof typeof gatewayMethods> = {
+type LinkMethod = "gateway.status" | "gateway.retry" | "gateway.import" | "gateway.diff";
+
+export const gatewayCommands: Handlers<Exclude<keyof typeof gatewayMethods, LinkMethod>> = {
   async "gateway.create"(context, { name, kind, token, ...params }) {
     const { organizationId } = requireAdmin(context.principal);
     const at = new Date(context.services.clock.now());
@@ -35,9 +39,11 @@ export const gatewayCommands: Handlers<keyof typeof gatewayMethods> = {
       token_sealed: token ? context.services.seal.seal(token) : null,
       main_session_key: params.main_session_key ?? (kind === "local" ? `agent:gateway-${id}:main` : null),
       workspace_root: workspaceRoot(context, { id, kind }, params.workspace_root ?? null),
+      allow_insecure_tls: params.allow_insecure_tls ?? false,
       created_at: at,
       updated_at: at,
     });
+    follow(context, gateway);
     return { gateway: toGateway(gateway) };
   },
 
@@ -74,16 +80,27 @@ export const gatewayCommands: Handlers<keyof typeof gatewayMethods> = {
       updated_at: new Date(clock.now()),
     });
     if (!gateway) throw new MusterError("not_found", "Gateway not found");
+    follow(context, gateway);
     return { gateway: toGateway(gateway) };
   },
 
   async "gateway.delete"(context, { gateway_id }) {
     const { organizationId } = requireAdmin(context.principal);
+    const { gateways, hub } = context.services;
     if (await deleteGateway(context.database, organizationId, gateway_id))
-      context.services.hub.end(organizationId, `agents:gateway:${gateway_id}`, "deleted");
+      context.onceCommitted(() => {
+        gateways.removed(gateway_id);
+        for (const kind of ["agents", "gateways"])
+          hub.end(organizationId, `${kind}:gateway:${gateway_id}`, "deleted");
+      });
     return { ok: true };
   },
 };
+
+/** The link to the gateway follows its settings, as soon as they are committed. */
+function follow({ onceCommitted, services: { gateways, seal } }: Context, gateway: GatewayRow): void {
+  onceCommitted(() => gateways.changed({ ...gatewayBrief(gateway, seal), kind: gateway.kind }));
+}
 
 /**
  * A local gateway writes on this machine: only where the operator allows it, and only in a folder that is its own, under

@@ -6,6 +6,7 @@ import type { Registry } from "../actors/registry.ts";
 import type { Seal } from "../auth/seal.ts";
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
+import type { RemoteGateways } from "../gateways/remote.ts";
 import type { Hub } from "../live/hub.ts";
 import type { Log } from "../log.ts";
 import type { Database } from "../store/database.ts";
@@ -25,6 +26,8 @@ export interface Services {
   completions: Completions;
   hub: Hub;
   deliveries: Deliveries;
+  /** The links to gateways that have one. */
+  gateways: RemoteGateways;
   /** Ends the sessions that were opened with a token, or with any token of an agent that is gone. */
   endSessions(of: { tokenId: string } | { agentId: string }): void;
 }

@@ -7,10 +7,13 @@ import type { topicMethods } from "../protocol/topics.ts";
 import { refusalOf } from "../store/refusals.ts";
 import { activityCommands } from "./activity.ts";
 import { agentCommandCommands } from "./agent-commands.ts";
+import { agentMessageCommands } from "./agent-message.ts";
 import { agentCommands } from "./agents.ts";
 import { boardCommands } from "./boards.ts";
 import type { Context, Handlers } from "./context.ts";
 import { enrolmentCommands } from "./enrolments.ts";
+import { gatewayLinkCommands } from "./gateway-links.ts";
+import { gatewayRosterCommands } from "./gateway-roster.ts";
 import { gatewayCommands } from "./gateways.ts";
 import { type Claims, once } from "./idempotency.ts";
 import { organizationCommands } from "./organizations.ts";
@@ -25,8 +28,11 @@ export type CommandMethod = Exclude<Method, SocketMethod>;
 const COMMANDS: Handlers<CommandMethod> = {
   ...agentCommands,
   ...agentCommandCommands,
+  ...agentMessageCommands,
   ...boardCommands,
   ...gatewayCommands,
+  ...gatewayLinkCommands,
+  ...gatewayRosterCommands,
   ...taskCommands,
   ...organizationCommands,
   ...enrolmentCommands,
@@ -51,6 +57,7 @@ export function validate<S extends z.ZodType>(schema: S, params: unknown): z.out
 
 /** When a command that carries an idempotency key claims it. */
 function claimsOf(method: CommandMethod, params: object): Claims {
+  if (method === "agent.message") return "before";
   if (method !== "agent.command")
     return method.startsWith("agent.") ? "with the committer" : "in its transaction";
   return "delivery" in params && params.delivery === "live" ? "before" : "in its transaction";

@@ -24,6 +24,8 @@ export interface GatewayBrief {
   token: string | null;
   mainSessionKey: string | null;
   workspaceRoot: string | null;
+  /** Take any certificate, for a gateway that signs its own. */
+  allowInsecureTls: boolean;
 }
 
 /** One piece of work at a gateway. */
@@ -39,6 +41,8 @@ export interface Work {
   token: string | null;
   /** Ends when the work is superseded or the server stops. */
   signal: AbortSignal;
+  /** Leaves a sentence about what the gateway did, for the activity log. */
+  remark(sentence: string): void;
 }
 
 /**
@@ -65,6 +69,10 @@ export class GatewayError extends Error {
  * done again after a crash in its middle, it leaves one effect. Failures are thrown as GatewayError.
  */
 export interface Driver {
+  /** How many steps at one gateway may be under way at a time, where it is not the usual number. */
+  readonly atOnce?: number;
+  /** How long one step may take in milliseconds, where it is not the usual time. */
+  readonly stepTimeoutMs?: number;
   /** Make sure that the agent's session is there; for an update, begin it anew. */
   session(work: Work): Promise<void>;
   /** Make sure that the gateway lists the agent, with its workspace and its heartbeat. */

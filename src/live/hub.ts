@@ -2,6 +2,7 @@ import type { Cancel, Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
 import type { AgentCommand } from "../protocol/agent-commands.ts";
 import type { Agent } from "../protocol/agents.ts";
+import type { ChatEntry, GatewayLink } from "../protocol/gateway-links.ts";
 import { type ActivityDraft, toActivityEvent } from "../store/activity.ts";
 import { toAgent } from "../store/agent-rows.ts";
 import { readAgents } from "../store/agents.ts";
@@ -25,8 +26,10 @@ const MOST_ENTRIES = 5_000;
 /** How long a topic that nobody watches keeps its place, for those who come back, in milliseconds. */
 const LINGER_MS = 60_000;
 
-/** What subscribers need to know of agents that Postgres does not. */
+/** What subscribers need to know that Postgres does not. */
 export interface AgentsInMemory {
+  /** Undefined where there is no link to that gateway. */
+  linkOf(gatewayId: string): GatewayLink | undefined;
   isConnected(agentId: string): boolean;
   seenOf: SeenOf;
 }
@@ -66,7 +69,7 @@ export class Hub {
     this.#seen = new SeenTimes(agents.seenOf);
     this.#readers = new Readers({
       readPage: ({ organizationId, name }, cursor) =>
-        readSnapshot(database, agents.isConnected, organizationId, name, cursor),
+        readSnapshot(database, agents, organizationId, name, cursor),
       clock,
       log,
     });
@@ -100,6 +103,18 @@ export class Hub {
   /** A command to an agent was queued, or has come further. */
   commanded(command: AgentCommand): void {
     this.#enter(command.organization_id, `commands:agent:${command.agent_id}`, command);
+  }
+
+  /** The state of the link to a gateway is another. */
+  linked(organizationId: string, link: GatewayLink): void {
+    for (const text of ["gateways", `gateways:gateway:${link.id}`]) this.#enter(organizationId, text, link);
+  }
+
+  /** Something was said to an agent, or by it. */
+  chatted(organizationId: string, entry: ChatEntry): void {
+    // Each delta holds the whole reply so far.
+    const key = entry.kind === "delta" ? entry.run_id : undefined;
+    this.#enter(organizationId, `chat:agent:${entry.agent_id}`, entry, key);
   }
 
   /** These agents' last_seen has been committed. */
@@ -164,10 +179,10 @@ export class Hub {
     return topic;
   }
 
-  #enter(organizationId: string, text: string, entry: object): void {
+  #enter(organizationId: string, text: string, entry: object, key?: string): void {
     const topic = this.#topics.get(organizationId)?.get(text);
     const pending = topic && this.#pendingOf(organizationId);
-    if (!pending || pending.enter(text, entry) <= MOST_ENTRIES) return;
+    if (!pending || pending.enter(text, entry, key) <= MOST_ENTRIES) return;
     // Too much came at once to be told one by one: everyone starts again, and no position before is good any more.
     pending.entries.delete(text);
     topic.forget();

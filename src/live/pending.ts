@@ -20,6 +20,7 @@ export class Pending {
   readonly gone = new Map<string, Set<string>>();
   /** New entries of the log, and commands, by topic. */
   readonly entries = new Map<string, object[]>();
+  readonly #lastKeys = new Map<string, string>();
 
   get isEmpty(): boolean {
     return this.touched.size + this.gone.size + this.entries.size === 0;
@@ -44,10 +45,16 @@ export class Pending {
     return gone !== undefined;
   }
 
-  /** @returns how many wait in that topic now */
-  enter(topic: string, entry: object): number {
+  /**
+   * @param key entries of one key that follow one another in a topic are one, the last
+   * @returns how many wait in that topic now
+   */
+  enter(topic: string, entry: object, key?: string): number {
     const waiting = this.entries.get(topic) ?? [];
     this.entries.set(topic, waiting);
+    if (key !== undefined && this.#lastKeys.get(topic) === key && waiting.length > 0) waiting.pop();
+    if (key === undefined) this.#lastKeys.delete(topic);
+    else this.#lastKeys.set(topic, key);
     return waiting.push(entry);
   }
 

@@ -45,7 +45,7 @@ export class Readers {
   readonly #readPage: ReadPage;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #limiter = new Limiter(PAGES_AT_ONCE);
+  readonly #limiter = new Limiter();
   /** Whoever comes at once is sent a page one after the other: each has to be encoded. */
   readonly #turns = new Turns();
   /** Pages that are being read, by cursor: whoever wants them meanwhile shares them. */
@@ -174,7 +174,7 @@ export class Readers {
     const reading = {
       offset: topic.offset,
       page: this.#limiter
-        .run("", () => this.#readPage(topic, cursor))
+        .run("", PAGES_AT_ONCE, () => this.#readPage(topic, cursor))
         .then(({ items, next }) => ({ portions: portionsOf(items), next })),
     };
     readings.set(cursor, reading);

@@ -1,9 +1,11 @@
 import type { Agent } from "../protocol/agents.ts";
+import type { GatewayLink } from "../protocol/gateway-links.ts";
 import { listActivity, toActivityEvent } from "../store/activity.ts";
 import { readPresentCommands, toAgentCommand } from "../store/agent-commands.ts";
 import { type AgentRow, toAgent } from "../store/agent-rows.ts";
 import { readAgentPage } from "../store/agents.ts";
 import type { Database } from "../store/database.ts";
+import { readGatewayIds } from "../store/gateways.ts";
 import type { TopicName } from "./topics.ts";
 
 /** Things in one page of a snapshot. */
@@ -22,7 +24,7 @@ export interface SnapshotPage {
 /** One page of what a topic shows now, from Postgres, newest first. */
 export async function readSnapshot(
   database: Database,
-  isConnected: (agentId: string) => boolean,
+  inMemory: { isConnected(agentId: string): boolean; linkOf(gatewayId: string): GatewayLink | undefined },
   organizationId: string,
   { kind, scope, id }: TopicName,
   cursor: string | null,
@@ -40,6 +42,12 @@ export async function readSnapshot(
     });
     return { items: rows.map(toAgentCommand), next: nextCursor };
   }
+  // What was said is kept by the gateway.
+  if (kind === "chat") return { items: [], next: null };
+  if (kind === "gateways") {
+    const ids = scope === "gateway" ? [id] : await readGatewayIds(database, organizationId);
+    return { items: ids.flatMap((gatewayId) => inMemory.linkOf(gatewayId) ?? []), next: null };
+  }
   if (kind === "activity") {
     const { rows } = await listActivity(database, filter, { limit: LATEST_ACTIVITY });
     return { items: rows.map(toActivityEvent), next: null };
@@ -49,5 +57,8 @@ export async function readSnapshot(
     { ...filter, gatewayId: scope === "gateway" ? id : undefined },
     { limit: PAGE, cursor: cursor ?? undefined },
   );
-  return { items: rows.map((row: AgentRow): Agent => toAgent(row, isConnected(row.id))), next: nextCursor };
+  return {
+    items: rows.map((row: AgentRow): Agent => toAgent(row, inMemory.isConnected(row.id))),
+    next: nextCursor,
+  };
 }

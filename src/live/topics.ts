@@ -1,5 +1,5 @@
 /** What a topic is about. */
-export const TOPIC_KINDS = ["agents", "activity", "commands"] as const;
+export const TOPIC_KINDS = ["agents", "activity", "commands", "gateways", "chat"] as const;
 export type TopicKind = (typeof TOPIC_KINDS)[number];
 /** Of what: the whole organization, or one board, gateway or agent. */
 export type TopicScope = "organization" | "board" | "gateway" | "agent";
@@ -15,9 +15,11 @@ const SCOPES: Record<TopicKind, readonly TopicScope[]> = {
   agents: ["organization", "board", "gateway", "agent"],
   activity: ["organization", "board", "agent"],
   commands: ["agent"],
+  gateways: ["organization", "gateway"],
+  chat: ["agent"],
 };
 const FORM =
-  /^(agents|activity|commands)(?::(board|gateway|agent):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?$/;
+  /^(agents|activity|commands|gateways|chat)(?::(board|gateway|agent):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?$/;
 
 /** Topics that can be subscribed to, for messages. */
 export const TOPIC_FORMS = Object.entries(SCOPES).flatMap(([kind, scopes]) =>

@@ -1,5 +1,8 @@
 import { z } from "zod";
+import { STATUSES } from "../../machines/statuses.ts";
+import { agent } from "./agents.ts";
 import { id, idempotencyKey, name, offset, page, text, time } from "./fields.ts";
+import { gatewayLink } from "./gateway-links.ts";
 
 export const GATEWAY_KINDS = ["openclaw", "local", "direct"] as const;
 export type GatewayKind = (typeof GATEWAY_KINDS)[number];
@@ -14,6 +17,8 @@ export const gateway = z.object({
   has_token: z.boolean(),
   main_session_key: z.string().nullable(),
   workspace_root: z.string().nullable(),
+  /** Whether any certificate is taken, also one that the gateway signed itself. */
+  allow_insecure_tls: z.boolean(),
   created_at: time,
   updated_at: time,
 });
@@ -28,7 +33,11 @@ const fields = {
   token: text(4_000).min(1).nullable().optional(),
   main_session_key: text(400).min(1).nullable().optional(),
   workspace_root: text(2_000).min(1).nullable().optional(),
+  allow_insecure_tls: z.boolean().optional(),
 };
+/** An agent's id at its gateway. */
+const gatewayAgentId = text(200).min(1);
+const rosterFact = z.union([z.string(), z.record(z.string(), z.json())]).nullable();
 
 export const gatewayMethods = {
   "gateway.create": {
@@ -52,6 +61,46 @@ export const gatewayMethods = {
   "gateway.update": {
     params: z.strictObject({ gateway_id: id, name: name.optional(), ...fields }),
     result: z.object({ gateway }),
+  },
+  "gateway.status": {
+    params: z.strictObject({ gateway_id: id }),
+    result: z.object({
+      /** Null for a gateway to which there is no link. */
+      link: gatewayLink.nullable(),
+      /** Its agents, by status. */
+      agents: z.record(z.enum(STATUSES), z.number().int()),
+      /** Agents whose work at the gateway was given up. */
+      failed: z.number().int(),
+    }),
+  },
+  "gateway.retry": {
+    params: z.strictObject({ gateway_id: id, agent_id: id.optional() }),
+    result: z.object({ retried: z.number().int() }),
+  },
+  "gateway.import": {
+    params: z.strictObject({
+      gateway_id: id,
+      board_id: id,
+      agent_ids: z.array(gatewayAgentId).max(1_000).optional(),
+    }),
+    result: z.object({
+      imported: z.array(agent),
+      skipped: z.array(z.object({ id: z.string(), name: z.string().nullable(), reason: z.string() })),
+    }),
+  },
+  "gateway.diff": {
+    params: z.strictObject({ gateway_id: id }),
+    result: z.object({
+      items: z.array(
+        z.object({
+          kind: z.enum(["missing", "extra", "name", "workspace", "heartbeat"]),
+          agent_id: id.nullable(),
+          gateway_agent_id: z.string(),
+          wanted: rosterFact,
+          found: rosterFact,
+        }),
+      ),
+    }),
   },
   "gateway.delete": { params: z.strictObject({ gateway_id: id }), result: z.object({ ok: z.literal(true) }) },
 } as const;

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { activityMethods } from "./activity.ts";
 import { agentCommandMethods } from "./agent-commands.ts";
+import { agentMessageMethods } from "./agent-messages.ts";
 import { agentMethods } from "./agents.ts";
 import { boardMethods } from "./boards.ts";
 import { enrolmentMethods } from "./enrolments.ts";
@@ -16,6 +17,7 @@ export const METHODS = {
   ...topicMethods,
   ...agentMethods,
   ...agentCommandMethods,
+  ...agentMessageMethods,
   ...boardMethods,
   ...gatewayMethods,
   ...taskMethods,

@@ -29,6 +29,7 @@ export interface AgentRow {
   provision_due_at: Date | null;
   provision_force: boolean;
   provision_came_from: Status | null;
+  provision_failed: Action | null;
   generation: number;
   token_sealed: Uint8Array | null;
   created_at: Date;

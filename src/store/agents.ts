@@ -25,6 +25,36 @@ export async function readAgent(
   return row;
 }
 
+/**
+ * The agent that a session at a gateway belongs to: the one whose session it is, or the one whose main session has the
+ * same gateway agent.
+ */
+export async function findAgentBySession(
+  database: Queries,
+  gatewayId: string,
+  sessionKey: string,
+): Promise<{ id: string; organization_id: string } | undefined> {
+  const main = /^agent:[^:]+:/.exec(sessionKey)?.[0];
+  const [row] = await database<{ id: string; organization_id: string }[]>`
+    select id, organization_id from agents
+    where gateway_id = ${gatewayId} and openclaw_session_id = any(${[sessionKey, `${main ?? ""}main`]}::text[])
+    order by openclaw_session_id <> ${sessionKey} limit 1`;
+  return row;
+}
+
+/** The agents of a gateway, in no order. */
+export function readAgentsOfGateway(database: Queries, gatewayId: string): Promise<AgentRow[]> {
+  return database<AgentRow[]>`${from(database)} where a.gateway_id = ${gatewayId}`;
+}
+
+/** The agents of a gateway whose work there was given up, or waits to be tried again. */
+export async function readStuckAgents(database: Queries, gatewayId: string): Promise<string[]> {
+  const rows = await database<{ id: string }[]>`
+    select id from agents
+    where gateway_id = ${gatewayId} and (provision_failed is not null or work_state = 'waiting')`;
+  return rows.map(({ id }) => id);
+}
+
 /** The agent of that name (without regard to case), on one board or anywhere; the oldest where there are several. */
 export async function findAgentByName(
   database: Queries,
@@ -109,6 +139,7 @@ export interface RestingRow
     | "provision_wakes"
     | "provision_force"
     | "provision_came_from"
+    | "provision_failed"
     | "generation"
   > {
   managed: boolean;
@@ -133,7 +164,7 @@ export async function readResting(database: Queries, id: string): Promise<Restin
 const resting = (database: Queries) => database`
   select a.id, a.no, a.organization_id, a.board_id, a.gateway_id, a.name, a.status, a.last_error, a.version,
     a.work_state, a.provision_action, a.provision_step, a.provision_attempt, a.provision_wakes, a.provision_force,
-    a.provision_came_from, a.generation, g.kind <> 'direct' as managed, a.heartbeat_config ->> 'every' as every,
+    a.provision_came_from, a.provision_failed, a.generation, g.kind <> 'direct' as managed, a.heartbeat_config ->> 'every' as every,
     extract(epoch from p.last_seen_at)::float8 * 1000 as last_seen_ms,
     extract(epoch from a.provision_step_since)::float8 * 1000 as step_since_ms,
     extract(epoch from a.provision_due_at)::float8 * 1000 as due_ms

@@ -21,7 +21,8 @@ type Joined = AgentRow & {
 const joined = (database: Queries) => database`
   select a.*, p.last_seen_at, p.reported,
     json_build_object('id', g.id, 'organization_id', g.organization_id, 'name', g.name, 'kind', g.kind, 'url', g.url,
-      'main_session_key', g.main_session_key, 'workspace_root', g.workspace_root) as g,
+      'main_session_key', g.main_session_key, 'workspace_root', g.workspace_root,
+      'allow_insecure_tls', g.allow_insecure_tls) as g,
     g.token_sealed as gateway_token_sealed, g.created_at as gateway_created_at, g.updated_at as gateway_updated_at,
     case when b.id is null then null else json_build_object('id', b.id, 'name', b.name, 'objective', b.objective) end as b
   from agents a
@@ -53,6 +54,11 @@ function toAssignment({
 export async function readAssignment(database: Queries, agentId: string): Promise<AssignmentRow | undefined> {
   const [row] = await database<Joined[]>`${joined(database)} where a.id = ${agentId}`;
   return row && toAssignment(row);
+}
+
+/** Every gateway of one kind. */
+export async function readGatewaysOfKind(database: Queries, kind: string): Promise<GatewayRow[]> {
+  return database<GatewayRow[]>`select * from gateways where kind = ${kind}`;
 }
 
 /** The agents of one kind of gateway that have been provisioned and are not being deleted. */

@@ -16,6 +16,7 @@ export interface LifeColumns {
   provision_due_at: Date | null;
   provision_force: boolean;
   provision_came_from: Status | null;
+  provision_failed: AgentRow["provision_action"];
   generation: number;
   last_error: string | null;
 }

@@ -11,6 +11,7 @@ export interface GatewayRow {
   token_sealed: Uint8Array | null;
   main_session_key: string | null;
   workspace_root: string | null;
+  allow_insecure_tls: boolean;
   created_at: Date;
   updated_at: Date;
 }
@@ -41,6 +42,13 @@ export async function readGateway(
   const [row] = await database<GatewayRow[]>`
     select * from gateways where id = ${id} and organization_id = ${organizationId}`;
   return row;
+}
+
+/** The gateways of an organization. */
+export async function readGatewayIds(database: Queries, organizationId: string): Promise<string[]> {
+  const rows = await database<{ id: string }[]>`
+    select id from gateways where organization_id = ${organizationId} order by created_at desc limit 10000`;
+  return rows.map(({ id }) => id);
 }
 
 export function listGateways(
@@ -82,4 +90,18 @@ export async function deleteGateway(database: Queries, organizationId: string, i
   const deleted =
     await database`delete from gateways where id = ${id} and organization_id = ${organizationId}`;
   return deleted.count > 0;
+}
+
+/** The agents of a gateway by status, and how many of them have work that was given up. */
+export async function countGatewayAgents(
+  database: Queries,
+  id: string,
+): Promise<{ agents: Record<string, number>; failed: number }> {
+  const rows = await database<{ status: string; count: number; failed: number }[]>`
+    select status, count(*)::int as count, (count(*) filter (where provision_failed is not null))::int as failed
+    from agents where gateway_id = ${id} group by status`;
+  return {
+    agents: Object.fromEntries(rows.map(({ status, count }) => [status, count])),
+    failed: rows.reduce((sum, { failed }) => sum + failed, 0),
+  };
 }

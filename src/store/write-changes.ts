@@ -65,7 +65,8 @@ async function moveOn(
     update agents a set
       status = u.status, work_state = u.work_state, provision_action = u.action, provision_step = u.step,
       provision_step_since = u.step_since, provision_attempt = u.attempt, provision_wakes = u.wakes, provision_due_at = u.due_at,
-      provision_force = u.force, provision_came_from = u.came_from, generation = u.generation,
+      provision_force = u.force, provision_came_from = u.came_from,
+      provision_failed = u.failed, generation = u.generation,
       last_error = u.last_error, token_sealed = case when u.forget then null else coalesce(u.sealed, a.token_sealed) end,
       version = a.version + 1, updated_at = u.at
     from unnest(
@@ -76,10 +77,11 @@ async function moveOn(
       ${column(({ life }) => life.provision_attempt)}::int[], ${column(({ life }) => life.provision_wakes)}::int[],
       ${column(({ life }) => life.provision_due_at?.toISOString() ?? null)}::timestamptz[],
       ${booleans(({ life }) => life.provision_force)},
-      ${column(({ life }) => life.provision_came_from)}::text[], ${column(({ life }) => life.generation)}::int[],
+      ${column(({ life }) => life.provision_came_from)}::text[],
+      ${column(({ life }) => life.provision_failed)}::text[], ${column(({ life }) => life.generation)}::int[],
       ${column(({ life }) => life.last_error)}::text[], ${column(({ token }) => hex(token?.sealed))}::bytea[],
       ${booleans(({ forgetSealed }) => forgetSealed)}, ${column(({ at }) => at.toISOString())}::timestamptz[]
-    ) u (id, version, status, work_state, action, step, step_since, attempt, wakes, due_at, force, came_from, generation,
+    ) u (id, version, status, work_state, action, step, step_since, attempt, wakes, due_at, force, came_from, failed, generation,
          last_error, sealed, forget, at)
     where a.id = u.id and a.version = u.version
     returning a.id, a.version`;

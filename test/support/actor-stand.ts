@@ -115,6 +115,7 @@ export class ActorStand {
       token_sealed: null,
       main_session_key: null,
       workspace_root: null,
+      allow_insecure_tls: false,
       created_at: at,
       updated_at: at,
     });

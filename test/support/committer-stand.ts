@@ -21,6 +21,7 @@ const REST: LifeColumns = {
   provision_due_at: null,
   provision_force: false,
   provision_came_from: null,
+  provision_failed: null,
   generation: 1,
   last_error: null,
 };

@@ -119,6 +119,7 @@ export function work({ agent, gateway, ...rest }: Change = {}): Work {
       token: null,
       mainSessionKey: null,
       workspaceRoot: "ws",
+      allowInsecureTls: false,
       ...gateway,
     },
     action: "provision",
@@ -126,6 +127,7 @@ export function work({ agent, gateway, ...rest }: Change = {}): Work {
     wakes: 0,
     token: TOKEN,
     signal: new AbortController().signal,
+    remark: () => {},
     ...rest,
   };
 }

@@ -84,6 +84,7 @@ export class WatchStand {
           if (watcher.channels.has(channel)) watcher.received.push({ method, params });
       },
       agents: {
+        linkOf: () => undefined,
         isConnected: (id) => {
           const index = actors.registry.indexOf(id);
           return index !== undefined && actors.registry.columns.has(index, FLAG.connected);

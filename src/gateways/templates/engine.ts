@@ -28,7 +28,12 @@ const liquid = new Liquid({
   memoryLimit: LIMITS.madeCharacters,
 });
 liquid.registerTag("capture", MeteredCaptureTag);
-liquid.registerFilter("shell_quote", (value: unknown) => `'${String(value).replaceAll("'", `'\\''`)}'`);
+liquid.registerFilter("shell_quote", (value: unknown) => shellQuoted(String(value)));
+
+/** A word as a shell takes it, whatever is in it. */
+export function shellQuoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
 
 /**
  * LiquidJS looks at its time limit between tags only; one filter over a long or nested list can run for minutes. Inside

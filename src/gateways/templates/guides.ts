@@ -49,30 +49,42 @@ You are the main agent of the gateway **{{ gateway.name }}**: you look after its
 - Address: {{ server_url }}
 - Your agent id: {{ agent.id }}
 - Your session key: {{ agent.session_key }}
+{%- if token_line %}
+- Your token is the line that begins with \`Token:\`. Read it each time you need it: it changes whenever your settings do,
+  and then the old one ends.
+
+{{ token_line }}
+{%- else %}
 - Your token is in the file {{ token_file }}; only its owner can read it. Read it each time you need it: it changes
   whenever your settings do, and then the old one ends.
+{%- endif %}
 
 ## With curl
 
 The token goes through a pipe, so that it shows in no list of processes:
 
 \`\`\`sh
-printf 'X-Agent-Token: %s' "$(cat {{ token_file | shell_quote }})" |
+printf 'X-Agent-Token: %s' "$({{ token_command }})" |
   curl -fsS -X POST -H @- -H 'Content-Type: application/json' \\
     -d '{"status":"online"}' {{ server_url | append: "/api/v1/agents/heartbeat" | shell_quote }}
 \`\`\`
 
 The answer is you, as the server sees you. Status 401 means that the token is not good (any more), 422 that the body is not.
 
+{%- unless token_line %}
+
 ## With the SDK
 
 HEARTBEAT.md has a complete program. One connection carries your heartbeats and the changes of your settings.
+{%- endunless %}
 `,
 
   "HEARTBEAT.md": `
 # Your heartbeat
 
 Beat every {{ agent.heartbeat_every | default: "10m" }}, or at the pace that the server asks for. It is how anyone knows that you are alive.
+
+{%- unless token_line %}
 
 ## If you run with the SDK
 
@@ -90,11 +102,12 @@ const agent = await connectAgent({
 });
 agent.report({ activity: "idle" });
 \`\`\`
+{%- endunless %}
 
-## If you have only curl
+## {% if token_line %}With curl{% else %}If you have only curl{% endif %}
 
 \`\`\`sh
-printf 'X-Agent-Token: %s' "$(cat {{ token_file | shell_quote }})" |
+printf 'X-Agent-Token: %s' "$({{ token_command }})" |
   curl -fsS -X POST -H @- -H 'Content-Type: application/json' \\
     -d '{"status":"online","activity":"idle"}' {{ server_url | append: "/api/v1/agents/heartbeat" | shell_quote }}
 \`\`\`

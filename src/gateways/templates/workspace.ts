@@ -1,5 +1,5 @@
 import type { AgentBrief, GatewayBrief, Work } from "../driver.ts";
-import { compile, renderHostile } from "./engine.ts";
+import { compile, renderHostile, shellQuoted } from "./engine.ts";
 import { GUIDES } from "./guides.ts";
 import { NOTES } from "./notes.ts";
 
@@ -8,6 +8,9 @@ export type WorkspaceFile = keyof typeof GUIDES | keyof typeof NOTES;
 const TEMPLATES = (Object.entries({ ...GUIDES, ...NOTES }) as [WorkspaceFile, string][]).map(
   ([name, source]) => [name, compile(source)] as const,
 );
+
+/** All files of a workspace. */
+export const workspaceFiles: readonly WorkspaceFile[] = TEMPLATES.map(([name]) => name);
 
 /** The agent's own once they are there: written when missing, never overwritten. */
 export const KEPT_FILES: readonly WorkspaceFile[] = ["SELF.md", "USER.md", "MEMORY.md"];
@@ -20,12 +23,18 @@ export interface WorkspaceFacts {
   gateway: GatewayBrief;
   /** Where agents reach the server, without a trailing slash. */
   serverUrl: string;
-  /** Path of the file that holds the agent's token, as the agent sees it. */
+  /**
+   * Path of the file that holds the agent's token, as the agent sees it: a file for that alone or, where `token` is given,
+   * one of these.
+   */
   tokenFile: string;
+  /** The token itself, for gateways that take no file beside these. */
+  token?: string;
 }
 
 /** What templates can use. */
-function variables({ agent, gateway, serverUrl, tokenFile }: WorkspaceFacts) {
+function variables({ agent, gateway, serverUrl, tokenFile, token }: WorkspaceFacts) {
+  const file = shellQuoted(tokenFile);
   return {
     agent: {
       id: agent.id,
@@ -41,6 +50,7 @@ function variables({ agent, gateway, serverUrl, tokenFile }: WorkspaceFacts) {
     gateway: { id: gateway.id, name: gateway.name },
     server_url: serverUrl,
     token_file: tokenFile,
+    token_command: token === undefined ? `cat ${file}` : `sed -n 's/^Token: //p' ${file}`,
   };
 }
 
@@ -51,13 +61,25 @@ function variables({ agent, gateway, serverUrl, tokenFile }: WorkspaceFacts) {
  */
 export function renderWorkspace(facts: WorkspaceFacts): Map<WorkspaceFile, string> {
   const known = variables(facts);
+  const trusted = facts.token === undefined ? known : { ...known, token_line: `${TOKEN_MARK}${facts.token}` };
   const { identityTemplate, soulTemplate } = facts.agent;
   const files = new Map<WorkspaceFile, string>();
-  for (const [name, render] of TEMPLATES) files.set(name, ended(render(known)));
+  for (const [name, render] of TEMPLATES) files.set(name, ended(render(trusted)));
   if (identityTemplate !== null)
     files.set("IDENTITY.md", ended(renderHostile("identity_template", identityTemplate, known)));
   if (soulTemplate !== null) files.set("SOUL.md", ended(renderHostile("soul_template", soulTemplate, known)));
   return files;
+}
+
+/** The guides, which an agent needs: a gateway that does not take one of them gets it as a part of AGENTS.md. */
+export const GUIDE_FILES: readonly WorkspaceFile[] = ["TOOLS.md", "HEARTBEAT.md", "BOOT.md"];
+
+/** Before the token, in the file that holds it. */
+const TOKEN_MARK = "Token: ";
+
+/** The token in a file that was rendered with one. */
+export function tokenIn(text: string): string | undefined {
+  return /^Token: (\S+)$/m.exec(text)?.[1];
 }
 
 const ended = (text: string) => `${text.trim()}\n`;

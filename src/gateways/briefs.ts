@@ -1,0 +1,36 @@
+import type { Seal } from "../auth/seal.ts";
+import type { AgentRow } from "../store/agent-rows.ts";
+import type { GatewayRow } from "../store/gateways.ts";
+import type { AgentBrief, GatewayBrief } from "./driver.ts";
+
+/** What drivers are told of a gateway. */
+export function gatewayBrief(gateway: GatewayRow, seal: Seal): GatewayBrief {
+  return {
+    id: gateway.id,
+    organizationId: gateway.organization_id,
+    name: gateway.name,
+    url: gateway.url,
+    token: gateway.token_sealed ? (seal.open(gateway.token_sealed) ?? null) : null,
+    mainSessionKey: gateway.main_session_key,
+    workspaceRoot: gateway.workspace_root,
+    allowInsecureTls: gateway.allow_insecure_tls,
+  };
+}
+
+/** What drivers are told of an agent. */
+export function agentBrief(agent: AgentRow, board: AgentBrief["board"]): AgentBrief {
+  return {
+    id: agent.id,
+    name: agent.name,
+    slug: agent.slug,
+    sessionKey: agent.openclaw_session_id,
+    isMain: agent.is_gateway_main,
+    isLead: agent.is_board_lead,
+    heartbeatConfig: agent.heartbeat_config,
+    identityProfile: agent.identity_profile,
+    identityTemplate: agent.identity_template,
+    soulTemplate: agent.soul_template,
+    generation: agent.generation,
+    board,
+  };
+}

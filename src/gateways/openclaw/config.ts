@@ -1,0 +1,88 @@
+import { isDeepStrictEqual } from "node:util";
+import { z } from "zod";
+import type { Ask } from "./ask.ts";
+
+const anyRecord = z.record(z.string(), z.unknown());
+const answer = z.object({
+  hash: z.string().nullish(),
+  config: z.object({
+    agents: z
+      .object({
+        entries: z.record(z.string(), anyRecord).optional().catch(undefined),
+        list: z.array(anyRecord).optional().catch(undefined),
+      })
+      .nullish()
+      .catch(null),
+  }),
+});
+
+/** How a gateway keeps its agents: in a map by id, or in a list. */
+export type RosterKind = "entries" | "list";
+
+/** A gateway's configuration, as far as it is about agents. */
+export interface GatewayConfig {
+  hash: string | null;
+  kind: RosterKind;
+  entries: ReadonlyMap<string, Record<string, unknown>>;
+  /** The list in its order, where it is one. */
+  list: readonly Record<string, unknown>[];
+}
+
+/** Reads a gateway's configuration. Where it has no agents yet, the protocol says how it would keep them. */
+export async function readGatewayConfig(ask: Ask, protocol: number): Promise<GatewayConfig> {
+  const { hash, config } = await ask("config.get", {}, answer);
+  const { entries, list } = config.agents ?? {};
+  const asList = (list ?? []).flatMap((entry) =>
+    typeof entry.id === "string" ? [[entry.id, entry] as const] : [],
+  );
+  return {
+    hash: hash ?? null,
+    kind: list || (!entries && protocol < 4) ? "list" : "entries",
+    entries: new Map(entries ? Object.entries(entries) : asList),
+    list: list ?? [],
+  };
+}
+
+/** The heartbeat of an agent in the configuration; null: it has none of its own. */
+export function heartbeatIn(config: GatewayConfig, id: string): Record<string, unknown> | null {
+  return anyRecord.nullish().catch(null).parse(config.entries.get(id)?.heartbeat) ?? null;
+}
+
+/** Whether a heartbeat is not as it is wanted. */
+export function differs(found: Record<string, unknown> | null, wanted: Record<string, unknown>): boolean {
+  return !isDeepStrictEqual(found ?? {}, wanted);
+}
+
+/** A patch that gives agents these heartbeats and leaves everything else as it is. */
+export function heartbeatPatch(
+  config: GatewayConfig,
+  protocol: number,
+  wanted: ReadonlyMap<string, Record<string, unknown>>,
+): object {
+  if (config.kind === "entries") {
+    const entries: Record<string, object> = {};
+    for (const [id, heartbeat] of wanted)
+      entries[id] = { heartbeat: merging(heartbeatIn(config, id), heartbeat) };
+    return { agents: { entries } };
+  }
+  if (protocol >= 4) {
+    const list = [...wanted].map(([id, heartbeat]) => ({
+      id,
+      heartbeat: merging(heartbeatIn(config, id), heartbeat),
+    }));
+    return { agents: { list } };
+  }
+  // These take the list as a whole, and the first of a list without the gateway's own agent for that one.
+  const list = config.list.map((entry) => {
+    const heartbeat = typeof entry.id === "string" ? wanted.get(entry.id) : undefined;
+    return heartbeat ? { ...entry, heartbeat } : entry;
+  });
+  const hasDefault = list.some((entry) => entry.id === "main" || entry.default === true);
+  return { agents: { list: hasDefault ? list : [{ id: "main" }, ...list] } };
+}
+
+/** In a patch that is merged, what is no longer wanted must be named. */
+function merging(found: Record<string, unknown> | null, wanted: Record<string, unknown>): object {
+  const gone = Object.keys(found ?? {}).filter((key) => !(key in wanted));
+  return { ...wanted, ...Object.fromEntries(gone.map((key) => [key, null])) };
+}

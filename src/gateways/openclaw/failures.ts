@@ -1,0 +1,173 @@
+import type { Failure } from "../../../machines/gateway-link.ts";
+import { GatewayError } from "../driver.ts";
+import type { FrameError } from "./frames.ts";
+
+/** A gateway's answer that says no. */
+export class GatewayRefusal extends GatewayError {
+  override name = "GatewayRefusal";
+  readonly code: string;
+  /** The gateway's own words, without a hint. */
+  readonly said: string;
+  readonly details: Record<string, unknown>;
+
+  constructor({ code, message, details, retryAfterMs }: FrameError, transient: boolean) {
+    super(withHint(message, hintFor(message, details)), { transient, retryAfterMs: retryAfterMs ?? 0 });
+    this.code = code;
+    this.said = message;
+    this.details = details ?? {};
+  }
+}
+
+/** The link went away before the answer came: whether the request was carried out is not known. */
+export class LinkLost extends GatewayError {
+  override name = "LinkLost";
+
+  constructor(message: string) {
+    super(message, { transient: true });
+  }
+}
+
+/** What a failed answer to a request means: whether trying again can help, and after how long. */
+export function refusalOf(error: FrameError): GatewayRefusal {
+  const transient =
+    error.retryable === true ||
+    error.code === "UNAVAILABLE" ||
+    /config changed since last load|rate limit/i.test(error.message);
+  return new GatewayRefusal(error, transient);
+}
+
+/** What a refused handshake means for the link. */
+export function refusedHandshake(error: FrameError): Failure {
+  const { code, message, details = {}, retryAfterMs = 0 } = error;
+  const requestId = typeof details.requestId === "string" ? details.requestId.slice(0, 200) : null;
+  const about = { error: message, hint: hintFor(message, details), retryAfterMs };
+  if (requestId !== null && (code === "NOT_PAIRED" || details.code === "PAIRING_REQUIRED"))
+    return {
+      ...about,
+      kind: "pairing",
+      pairingRequestId: requestId,
+      hint: `Approve the request ${requestId} on the gateway, for instance: openclaw devices approve ${requestId}`,
+    };
+  if (details.code === "AUTH_RATE_LIMITED") return { ...about, kind: "unreachable", pairingRequestId: null };
+  if (code === "UNAVAILABLE") return { ...about, kind: "restarting", pairingRequestId: null };
+  const kind = error.retryable === true ? "unreachable" : "refused";
+  return { ...about, kind, pairingRequestId: null };
+}
+
+/** What a closed socket means for the link. */
+export function closedSocket(code: number, reason: string): Failure {
+  const said = reason === "" ? "" : `: ${reason}`;
+  const about = { retryAfterMs: 0, pairingRequestId: null, hint: null };
+  if (code === 1012 || code === 1013)
+    return { ...about, kind: "restarting", error: `The gateway is restarting${said}` };
+  if (code === 1008 || code === 1002)
+    return {
+      ...about,
+      kind: "refused",
+      error: `The gateway ended the connection (${code})${said}`,
+      hint: hintFor(reason),
+    };
+  if (code === 1009)
+    return {
+      ...about,
+      kind: "unreachable",
+      error: "The gateway ended the connection: a frame was too large",
+    };
+  if (code === 4001)
+    return { ...about, kind: "unreachable", error: `The gateway's own settings have changed${said}` };
+  return { ...about, kind: "unreachable", error: `The connection to the gateway was lost (${code})${said}` };
+}
+
+/** What a connection that could not be made means for the link. */
+export function failedDial(error: Error & { code?: string }, url: URL): Failure {
+  const host = url.host;
+  const about = { kind: "unreachable", retryAfterMs: 0, pairingRequestId: null, hint: null } as const;
+  const status = /Unexpected server response: (\d+)/.exec(error.message)?.[1];
+  if (status === "403")
+    return {
+      ...about,
+      kind: "refused",
+      error: `The gateway at ${host} refused the connection (HTTP 403)`,
+      hint: "It does not trust a proxy in between: reach it directly, or add the proxy to its gateway.trustedProxies.",
+    };
+  if (status === "503") return { ...about, error: `The gateway at ${host} is busy (HTTP 503)` };
+  if (status !== undefined)
+    return {
+      ...about,
+      error: `${host} does not answer as a gateway (HTTP ${status})`,
+      hint: "Is the URL that of the OpenClaw gateway, with its port?",
+    };
+  switch (error.code) {
+    case "ECONNREFUSED":
+      return {
+        ...about,
+        error: `Nothing listens at ${host}`,
+        hint: "Is the gateway running, and are host and port right?",
+      };
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return { ...about, error: `There is no host ${url.hostname}`, hint: "Is the URL spelled right?" };
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+    case "SELF_SIGNED_CERT_IN_CHAIN":
+    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+    case "ERR_TLS_CERT_ALTNAME_INVALID":
+    case "CERT_HAS_EXPIRED":
+      return {
+        ...about,
+        kind: "refused",
+        error: `The certificate of ${host} is not good: ${error.message}`,
+        hint: "Give the gateway a certificate that this machine trusts, or set allow_insecure_tls on the gateway.",
+      };
+  }
+  return { ...about, error: `${host} cannot be reached: ${error.message || error.code}` };
+}
+
+/** What a URL that cannot be dialled means for the link. */
+export function unusableUrl(): Failure {
+  return {
+    kind: "refused",
+    error: "The gateway's url cannot be dialled",
+    hint: "It must be a WebSocket URL like ws://127.0.0.1:18789: set it with gateway.update.",
+    pairingRequestId: null,
+    retryAfterMs: 0,
+  };
+}
+
+const HINTS: readonly [RegExp, string][] = [
+  [
+    /token mismatch|token missing|unauthorized|rotate\/reissue/i,
+    "Set the gateway's token (gateway.auth.token of its openclaw.json) with gateway.update.",
+  ],
+  [
+    /protocol mismatch/i,
+    "This server speaks the gateway protocol 3 and 4: another version of the gateway is needed.",
+  ],
+  [/signature expired/i, "The clocks of this machine and the gateway's differ by minutes: set them right."],
+  [
+    /missing scope/i,
+    "This server's device needs the scopes operator.admin, operator.read and operator.write on the gateway.",
+  ],
+  [
+    /device identity|device nonce|device signature/i,
+    "Remove this server's device on the gateway, then try again with gateway.retry.",
+  ],
+  [/rate limit/i, "It goes on by itself when the gateway allows it."],
+  [
+    /base hash|config changed since/i,
+    "Somebody else changes the gateway's configuration at the same time; it is tried again.",
+  ],
+  [
+    /invalid config/i,
+    "The gateway does not accept this configuration: look at heartbeat_config of the agent.",
+  ],
+];
+
+function hintFor(message: string, details: Record<string, unknown> = {}): string | null {
+  const texts = [message, typeof details.code === "string" ? details.code.replaceAll("_", " ") : ""];
+  return HINTS.find(([pattern]) => texts.some((text) => pattern.test(text)))?.[1] ?? null;
+}
+
+/** A sentence and what to do about it. */
+export function withHint(message: string, hint: string | null): string {
+  return hint === null ? message : `${message}${/[.!?]$/.test(message) ? "" : "."} ${hint}`;
+}

@@ -1,0 +1,97 @@
+import { z } from "zod";
+import { GatewayError, type Work } from "../driver.ts";
+import {
+  GUIDE_FILES,
+  mayWrite,
+  renderWorkspace,
+  tokenIn,
+  type WorkspaceFile,
+  workspaceFiles,
+} from "../templates/workspace.ts";
+import type { Ask } from "./ask.ts";
+import { GatewayRefusal } from "./failures.ts";
+
+/** Which files a gateway does not take, kept as long as it is the same version. */
+export interface Unsupported {
+  read(): Promise<ReadonlySet<string>>;
+  remember(name: string): Promise<void>;
+}
+
+const found = z.object({ file: z.object({ content: z.string().nullish(), missing: z.boolean().nullish() }) });
+/** What a file holds at the gateway; null: it is not there. */
+type Content = string | null;
+
+const isUnsupported = (error: unknown): boolean =>
+  error instanceof GatewayRefusal && /^unsupported file/i.test(error.said);
+
+/**
+ * Writes the files of an agent's workspace that differ. The agent's own notes are left alone; what a gateway does not
+ * take as a file of its own becomes a part of AGENTS.md. The file with the token comes last: who finds a new token finds
+ * the rest of its generation too.
+ */
+export async function writeFiles(
+  ask: Ask,
+  unsupported: Unsupported,
+  work: Work,
+  at: { agentId: string; workspace: string; serverUrl: string },
+): Promise<void> {
+  const { agentId } = at;
+  const there = await readFiles(ask, unsupported, agentId);
+  const tokenName: WorkspaceFile = there.has("TOOLS.md") ? "TOOLS.md" : "AGENTS.md";
+  const token = work.token ?? tokenIn(there.get(tokenName) ?? "");
+  if (token === undefined)
+    throw new GatewayError("The workspace holds no token; an update of the agent brings one", {
+      transient: false,
+    });
+  const rendered = renderWorkspace({
+    agent: work.agent,
+    gateway: work.gateway,
+    serverUrl: at.serverUrl,
+    tokenFile: `${at.workspace}/${tokenName}`,
+    token,
+  });
+  const parts = [rendered.get("AGENTS.md") ?? ""];
+  for (const name of GUIDE_FILES) if (!there.has(name)) parts.push(rendered.get(name) ?? "");
+  rendered.set("AGENTS.md", parts.join("\n"));
+  const due = [...rendered].filter(
+    ([name, text]) =>
+      there.has(name) && mayWrite(name, work, there.get(name) !== null) && there.get(name) !== text,
+  );
+  const write = ([name, content]: [WorkspaceFile, string]) =>
+    ask("agents.files.set", { agentId, name, content }, z.unknown());
+  try {
+    await Promise.all(due.filter(([name]) => name !== tokenName).map(write));
+    for (const entry of due) if (entry[0] === tokenName) await write(entry);
+  } catch (error) {
+    if (!isUnsupported(error)) throw error;
+    const said = error instanceof GatewayRefusal ? error.said : "";
+    const name = workspaceFiles.find((known) => there.has(known) && said.includes(`"${known}"`));
+    if (name === undefined) throw error;
+    // It can be read but not be written there: the others are to make up for it.
+    await unsupported.remember(name);
+    return writeFiles(ask, unsupported, work, at);
+  }
+}
+
+/** The files that the gateway takes, with what they hold now. */
+async function readFiles(
+  ask: Ask,
+  unsupported: Unsupported,
+  agentId: string,
+): Promise<Map<WorkspaceFile, Content>> {
+  const refused = await unsupported.read();
+  const there = new Map<WorkspaceFile, Content>();
+  await Promise.all(
+    workspaceFiles.map(async (name) => {
+      if (refused.has(name)) return;
+      try {
+        const { file } = await ask("agents.files.get", { agentId, name }, found);
+        there.set(name, file.missing ? null : (file.content ?? null));
+      } catch (error) {
+        if (!isUnsupported(error)) throw error;
+        await unsupported.remember(name);
+      }
+    }),
+  );
+  return there;
+}

@@ -1,0 +1,217 @@
+import { z } from "zod";
+import type { Seal } from "../../auth/seal.ts";
+import type { Clock } from "../../clock.ts";
+import type { Log } from "../../log.ts";
+import type { Database } from "../../store/database.ts";
+import { readUnsupportedFiles, rememberUnsupportedFile } from "../../store/gateway-links.ts";
+import { type Driver, type GatewayBrief, GatewayError, type Work } from "../driver.ts";
+import type { GatewayReports, RemoteGateways } from "../remote.ts";
+import {
+  ensureAgent,
+  gatewayAgentId,
+  listGatewayAgents,
+  OWN_AGENT,
+  removeAgent,
+  workspaceOf,
+} from "./agents.ts";
+import { type Ask, asker } from "./ask.ts";
+import { heartbeatIn, readGatewayConfig } from "./config.ts";
+import { ConfigWriter } from "./config-writer.ts";
+import { type Unsupported, writeFiles } from "./files.ts";
+import { Links } from "./links.ts";
+import { createEventReader } from "./reports.ts";
+import { endSession, ensureSession, resetSession } from "./sessions.ts";
+import { cleanUpMessage, wakeMessage } from "./words.ts";
+
+/** Agents at work at one gateway at a time; the requests that they make there wait for one another at its link. */
+const AT_ONCE = 512;
+/** Long enough for a gateway that allows three patches a minute, in milliseconds. */
+const STEP_TIMEOUT_MS = 600_000;
+
+const chatAnswer = z.object({ runId: z.string() });
+
+/** The gateways of kind openclaw: their driver, and what else they can do. */
+export function createOpenClaw({
+  database,
+  seal,
+  clock,
+  log,
+  serverUrl,
+  reports,
+}: {
+  database: Database;
+  seal: Seal;
+  clock: Clock;
+  log: Log;
+  /** Where agents reach this server, asked at each use. */
+  serverUrl: () => string;
+  reports: GatewayReports;
+}): { driver: Driver; remote: RemoteGateways } {
+  const organizationOf = (gatewayId: string) => links.get(gatewayId)?.organizationId;
+  const links = new Links({
+    database,
+    seal,
+    clock,
+    log,
+    events: {
+      status(link) {
+        const organizationId = organizationOf(link.id);
+        if (organizationId !== undefined) reports.link(organizationId, link);
+      },
+      event: createEventReader(reports, clock),
+    },
+  });
+  const writers = new Map<string, ConfigWriter>();
+  const asking = (gateway: GatewayBrief, signal?: AbortSignal): Ask => asker(() => links.of(gateway), signal);
+  const protocolOf = (gatewayId: string) => links.get(gatewayId)?.hello?.protocol ?? 3;
+
+  function writerFor(gateway: GatewayBrief): ConfigWriter {
+    const known = writers.get(gateway.id);
+    if (known) return known;
+    const writer = new ConfigWriter({
+      // Without a signal: what is gathered is for many, and one that is called off must not stop the others.
+      ask: asker(() => {
+        const link = links.get(gateway.id);
+        if (link) return link;
+        throw new GatewayError("The gateway is not there any more", { transient: false });
+      }),
+      protocol: () => protocolOf(gateway.id),
+      clock,
+    });
+    writers.set(gateway.id, writer);
+    return writer;
+  }
+
+  function unsupportedAt({ id }: GatewayBrief): Unsupported {
+    const hello = links.get(id)?.hello;
+    const version = hello?.version ?? `protocol ${hello?.protocol ?? 0}`;
+    return {
+      read: async () => new Set(await readUnsupportedFiles(database, id, version)),
+      remember: (name) => rememberUnsupportedFile(database, id, version, name),
+    };
+  }
+
+  async function roster({ agent, gateway, signal }: Work): Promise<void> {
+    const ask = asking(gateway, signal);
+    const id = gatewayAgentId(agent);
+    const entry = (await listGatewayAgents(ask)).find((listed) => listed.id === id);
+    const config = await readGatewayConfig(ask, protocolOf(gateway.id));
+    const kept = config.entries.get(id);
+    const name = entry?.name ?? textOf(kept?.name);
+    const workspace = textOf(kept?.workspace) ?? entry?.workspace ?? null;
+    const wanted = workspaceOf(agent, gateway);
+    const changes = {
+      ...(name === agent.name ? {} : { name: agent.name }),
+      ...(workspace === wanted || id === OWN_AGENT ? {} : { workspace: wanted }),
+    };
+    if (Object.keys(changes).length > 0 && id !== OWN_AGENT)
+      await ask("agents.update", { agentId: id, ...changes }, z.unknown());
+    await writerFor(gateway).want(id, agent.heartbeatConfig, signal);
+  }
+
+  const driver: Driver = {
+    atOnce: AT_ONCE,
+    stepTimeoutMs: STEP_TIMEOUT_MS,
+
+    async session({ agent, gateway, action, signal }) {
+      const ask = asking(gateway, signal);
+      const id = gatewayAgentId(agent);
+      await ensureAgent(ask, id, workspaceOf(agent, gateway));
+      await ensureSession(ask, agent, id);
+      if (action === "update") await resetSession(ask, database, agent, id);
+    },
+
+    roster,
+
+    files: (work) => {
+      const { agent, gateway, signal } = work;
+      return writeFiles(asking(gateway, signal), unsupportedAt(gateway), work, {
+        agentId: gatewayAgentId(agent),
+        workspace: workspaceOf(agent, gateway),
+        serverUrl: serverUrl(),
+      });
+    },
+
+    async wake({ agent, gateway, action, wakes, signal }) {
+      const idempotencyKey = `muster-${agent.id}-${agent.generation}-${wakes}`;
+      const message = wakeMessage(agent, action);
+      const params = { sessionKey: agent.sessionKey, message, idempotencyKey };
+      await asking(gateway, signal)("chat.send", params, z.unknown());
+    },
+
+    async unroster({ agent, gateway, signal, remark }) {
+      const said = await removeAgent(asking(gateway, signal), gatewayAgentId(agent));
+      for (const sentence of said) remark(sentence);
+    },
+
+    unsession: ({ agent, gateway, signal }) => endSession(asking(gateway, signal), agent.sessionKey),
+
+    async cleanUp({ agent, gateway, signal }) {
+      if (gateway.mainSessionKey === null || gateway.mainSessionKey === agent.sessionKey) return;
+      const params = {
+        sessionKey: gateway.mainSessionKey,
+        message: cleanUpMessage(agent, workspaceOf(agent, gateway)),
+        idempotencyKey: `muster-cleanup-${agent.id}`,
+      };
+      await asking(gateway, signal)("chat.send", params, z.unknown());
+    },
+
+    /** Links are opened for gateways, with or without agents. */
+    async resume() {},
+
+    async stop() {
+      links.stop();
+    },
+  };
+
+  const remote: RemoteGateways = {
+    linkOf: (gatewayId) => links.get(gatewayId)?.status,
+    reconnect: (gatewayId) => links.get(gatewayId)?.retry(),
+
+    changed(gateway) {
+      if (gateway.kind !== "openclaw") return;
+      if (gateway.url === null) remote.removed(gateway.id);
+      else links.of(gateway);
+    },
+
+    removed(gatewayId) {
+      links.close(gatewayId);
+      writers.delete(gatewayId);
+    },
+
+    async inventory(gateway) {
+      const ask = asking(gateway);
+      const agents = await listGatewayAgents(ask);
+      const config = await readGatewayConfig(ask, protocolOf(gateway.id));
+      return agents.map((agent) => ({
+        ...agent,
+        name: agent.name ?? textOf(config.entries.get(agent.id)?.name),
+        workspace: textOf(config.entries.get(agent.id)?.workspace) ?? agent.workspace,
+        heartbeat: heartbeatIn(config, agent.id),
+      }));
+    },
+
+    wanted(agent, gateway) {
+      const id = gatewayAgentId(agent);
+      return {
+        id,
+        name: id === OWN_AGENT ? null : agent.name,
+        workspace: id === OWN_AGENT ? null : workspaceOf(agent, gateway),
+        heartbeat: agent.heartbeatConfig,
+        isDefault: id === OWN_AGENT,
+      };
+    },
+
+    async message({ agent, gateway }, text, key) {
+      const { sessionKey } = agent;
+      const params = { sessionKey, message: text, idempotencyKey: key };
+      const { runId } = await asking(gateway)("chat.send", params, chatAnswer);
+      const at = new Date(clock.now()).toISOString();
+      reports.chat(gateway.id, sessionKey, { run_id: runId, kind: "sent", text, at });
+      return { run_id: runId };
+    },
+  };
+  return { driver, remote };
+}
+
+const textOf = (value: unknown) => (typeof value === "string" ? value : null);

@@ -1,0 +1,82 @@
+import { z } from "zod";
+import type { Database } from "../../store/database.ts";
+import { noteSessionReset, readSessionReset, type SessionMark } from "../../store/session-resets.ts";
+import type { AgentBrief } from "../driver.ts";
+import type { Ask } from "./ask.ts";
+import { GatewayRefusal } from "./failures.ts";
+
+/** Characters of a label that every version takes. */
+const MOST_LABEL = 64;
+
+const optional = <T extends z.ZodType>(schema: T) => schema.nullish().catch(null);
+const sessions = z.object({
+  sessions: z.array(
+    z.object({
+      key: z.string(),
+      label: optional(z.string()),
+      sessionId: optional(z.string()),
+      updatedAt: optional(z.number()),
+    }),
+  ),
+});
+type GatewaySession = z.infer<typeof sessions>["sessions"][number];
+
+async function findSession(ask: Ask, agentId: string, key: string): Promise<GatewaySession | undefined> {
+  const { sessions: found } = await ask("sessions.list", { agentId, limit: 100 }, sessions);
+  return found.find((session) => session.key === key);
+}
+
+const cut = (text: string, most: number) => [...text].slice(0, most).join("");
+
+/** Labels for an agent's session, the best one first: they are unique at a gateway. */
+function labelsFor({ name, slug, id }: AgentBrief): string[] {
+  const marked = (mark: string) => `${cut(name, MOST_LABEL - mark.length - 3)} (${mark})`;
+  return [cut(name, MOST_LABEL), marked(cut(slug, 30)), marked(id.slice(0, 8))];
+}
+
+/** Makes sure that the agent's session is there, with a label by which people find it. */
+export async function ensureSession(ask: Ask, agent: AgentBrief, gatewayAgentId: string): Promise<void> {
+  const key = agent.sessionKey;
+  const labels = labelsFor(agent);
+  const found = await findSession(ask, gatewayAgentId, key);
+  if (found?.label && labels.includes(found.label)) return;
+  for (const label of labels)
+    try {
+      await ask("sessions.patch", { key, label }, z.unknown());
+      return;
+    } catch (error) {
+      if (!(error instanceof GatewayRefusal) || !/label already in use/.test(error.said)) throw error;
+    }
+  // All of them are another session's: it works without one.
+  if (!found) await ask("sessions.patch", { key, label: null }, z.unknown());
+}
+
+/** Begins the agent's session anew, once for each generation of its work, however often it is asked for. */
+export async function resetSession(
+  ask: Ask,
+  database: Database,
+  agent: AgentBrief,
+  gatewayAgentId: string,
+): Promise<void> {
+  const mark = async (): Promise<SessionMark> => {
+    const found = await findSession(ask, gatewayAgentId, agent.sessionKey);
+    return { sessionId: found?.sessionId ?? null, updatedAt: found?.updatedAt ?? null };
+  };
+  const noted = await readSessionReset(database, agent.id, agent.generation);
+  const now = await mark();
+  if (noted && (noted.sessionId !== now.sessionId || noted.updatedAt !== now.updatedAt)) return;
+  if (!noted) await noteSessionReset(database, agent.id, agent.generation, now);
+  await ask("sessions.reset", { key: agent.sessionKey }, z.unknown());
+}
+
+/** Ends a session, or begins it anew where the gateway keeps it for good. One that is gone is fine. */
+export async function endSession(ask: Ask, key: string): Promise<void> {
+  try {
+    await ask("sessions.delete", { key, deleteTranscript: true }, z.unknown());
+  } catch (error) {
+    if (!(error instanceof GatewayRefusal)) throw error;
+    if (/unknown agent|not found|no longer exists/i.test(error.said)) return;
+    if (!/cannot delete the main session/i.test(error.said)) throw error;
+    await ask("sessions.reset", { key }, z.unknown());
+  }
+}
