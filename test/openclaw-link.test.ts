@@ -190,6 +190,26 @@ test("a restart is waited for, and a gateway that still starts is asked when it 
   ]);
 });
 
+test("a gateway that starts just now is a restart, and its challenge is answered once", async (t) => {
+  const gateway = await ScriptedGateway.open(t);
+  gateway.greet = () => {
+    gateway.tell("connect.challenge", { nonce: "another", ts: 1 });
+    return null;
+  };
+  const stand = await LinkStand.open(t);
+  const link = stand.links.of(await stand.gateway(gateway.url));
+  await until(() => gateway.connects.length === 1, { what: "the handshake" });
+  const ponged = new Promise((resolve) => gateway.peer.once("pong", resolve));
+  gateway.peer.ping();
+  await ponged;
+  gateway.greet = () =>
+    refusedWith({ code: "UNAVAILABLE", message: "gateway starting" }, 1013, "gateway starting");
+  link.reconnect();
+  await inState(link, "restarting");
+  assert.equal(gateway.connects.length, 2);
+  assert.deepEqual(gateway.faults, []);
+});
+
 test("a gateway that says nothing for too long is dialled anew; any sign counts", async (t) => {
   const gateway = await ScriptedGateway.open(t);
   const stand = await LinkStand.open(t);

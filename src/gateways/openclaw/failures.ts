@@ -78,10 +78,17 @@ export function closedSocket(code: number, reason: string): Failure {
   return { ...about, kind: "unreachable", error: `The connection to the gateway was lost (${code})${said}` };
 }
 
+const UNREACHABLE = {
+  kind: "unreachable",
+  hint: null,
+  pairingRequestId: null,
+  retryAfterMs: 0,
+} as const;
+
 /** What a connection that could not be made means for the link. */
 export function failedDial(error: Error & { code?: string }, url: URL): Failure {
   const host = url.host;
-  const about = { kind: "unreachable", retryAfterMs: 0, pairingRequestId: null, hint: null } as const;
+  const about = UNREACHABLE;
   const status = /Unexpected server response: (\d+)/.exec(error.message)?.[1];
   if (status === "403")
     return {
@@ -131,6 +138,16 @@ export function unusableUrl(): Failure {
     pairingRequestId: null,
     retryAfterMs: 0,
   };
+}
+
+/** What a connection over which nothing came for so many milliseconds means for the link. */
+export function silentGateway(ms: number): Failure {
+  return { ...UNREACHABLE, error: `Nothing was heard of the gateway for ${ms / 1_000} s` };
+}
+
+/** What it means for the link that this server's own key is not at hand. */
+export function unreadableKey(): Failure {
+  return { ...UNREACHABLE, error: "This server's key for the gateway could not be read" };
 }
 
 const HINTS: readonly [RegExp, string][] = [

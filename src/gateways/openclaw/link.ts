@@ -6,8 +6,9 @@ import type { Log } from "../../log.ts";
 import type { GatewayLink } from "../../protocol/gateway-links.ts";
 import { type GatewayBrief, GatewayError } from "../driver.ts";
 import type { Device } from "./device.ts";
-import { LinkLost, refusalOf, withHint } from "./failures.ts";
+import { LinkLost, silentGateway, unreadableKey, withHint } from "./failures.ts";
 import type { GatewayFrame } from "./frames.ts";
+import { calledOff, PendingRequests } from "./pending-requests.ts";
 import { dialGateway, type GatewaySocket, type Hello } from "./socket.ts";
 
 /** Requests under way at one gateway at a time; the others wait in order. */
@@ -37,12 +38,6 @@ export interface LinkParts {
   inTurn: (dial: () => Promise<void>) => Promise<void>;
 }
 
-interface Pending {
-  resolve(payload: unknown): void;
-  reject(error: Error): void;
-  askedAt: number;
-}
-
 /** The one kept connection to a gateway, which all its agents share. */
 export class Link {
   readonly gatewayId: string;
@@ -54,12 +49,10 @@ export class Link {
   /** Tells an older dial from the newest. */
   #dials = 0;
   #hello: Hello | null = null;
-  #latencyMs: number | null = null;
   #heardAt = 0;
   #cancelDue: Cancel = () => {};
-  #lastId = 0;
   #waiting = 0;
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending: PendingRequests;
   readonly #places = new Limiter();
   readonly #watchers = new Set<() => void>();
 
@@ -67,6 +60,7 @@ export class Link {
     this.gatewayId = gateway.id;
     this.#gateway = gateway;
     this.#parts = parts;
+    this.#pending = new PendingRequests(parts.clock);
     this.#since = parts.clock.now();
     this.#dial();
   }
@@ -89,7 +83,7 @@ export class Link {
       since: new Date(this.#since).toISOString(),
       protocol: this.#hello?.protocol ?? null,
       version: this.#hello?.version ?? null,
-      latency_ms: this.#latencyMs,
+      latency_ms: this.#pending.latencyMs,
       last_error: context.lastError,
       hint: context.hint,
       pairing_request_id: context.pairingRequestId,
@@ -122,13 +116,7 @@ export class Link {
   /** Ends a connection that nothing has been heard of for too long. */
   checkSilence(now: number): void {
     if (this.#life.state !== "ready" || now - this.#heardAt <= SILENCE_MS) return;
-    this.#fail({
-      kind: "unreachable",
-      error: `Nothing was heard of the gateway for ${SILENCE_MS / 1_000} s`,
-      hint: null,
-      pairingRequestId: null,
-      retryAfterMs: 0,
-    });
+    this.#fail(silentGateway(SILENCE_MS));
   }
 
   /**
@@ -189,38 +177,12 @@ export class Link {
     const socket = this.#socket;
     if (signal?.aborted) throw calledOff();
     if (this.#life.state !== "ready" || !socket) throw new LinkLost(this.#trouble());
-    this.#lastId += 1;
-    const id = String(this.#lastId);
-    const text = JSON.stringify({ type: "req", id, method, params });
-    const most = this.#hello?.maxPayload ?? 0;
-    if (Buffer.byteLength(text) > most)
-      throw new GatewayError(
-        `${method} would take more than the ${most} bytes that the gateway takes at once`,
-        {
-          transient: false,
-        },
-      );
-    let cancel: Cancel = () => {};
-    let callOff = () => {};
-    try {
-      return await new Promise<unknown>((resolve, reject) => {
-        this.#pending.set(id, { resolve, reject, askedAt: this.#now() });
-        cancel = this.#parts.clock.after(timeoutMs, () =>
-          reject(
-            new GatewayError(`The gateway did not answer ${method} within ${timeoutMs / 1_000} s`, {
-              transient: true,
-            }),
-          ),
-        );
-        callOff = () => reject(calledOff());
-        signal?.addEventListener("abort", callOff);
-        socket.send(text);
-      });
-    } finally {
-      this.#pending.delete(id);
-      cancel();
-      signal?.removeEventListener("abort", callOff);
-    }
+    return this.#pending.ask(method, params, {
+      send: (text) => socket.send(text),
+      maxBytes: this.#hello?.maxPayload ?? 0,
+      timeoutMs,
+      signal,
+    });
   }
 
   #dial(): void {
@@ -240,14 +202,7 @@ export class Link {
             (error) => {
               settled();
               parts.log.warn({ err: error, gateway: this.gatewayId }, "a gateway's key could not be read");
-              if (isCurrent())
-                this.#fail({
-                  kind: "unreachable",
-                  error: "This server's key for the gateway could not be read",
-                  hint: null,
-                  pairingRequestId: null,
-                  retryAfterMs: 0,
-                });
+              if (isCurrent()) this.#fail(unreadableKey());
             },
           );
         }),
@@ -289,12 +244,7 @@ export class Link {
       else this.#parts.events.event(this.gatewayId, frame.event, frame.payload);
       return;
     }
-    const pending = this.#pending.get(frame.id);
-    if (!pending) return;
-    this.#latencyMs = this.#now() - pending.askedAt;
-    if (frame.ok) pending.resolve(frame.payload);
-    else
-      pending.reject(refusalOf(frame.error ?? { code: "UNKNOWN", message: "The gateway gave no reason." }));
+    this.#pending.answer(frame);
   }
 
   #fail(failure: Failure): void {
@@ -328,9 +278,7 @@ export class Link {
     this.#onHangUp();
     this.#onHangUp = () => {};
     this.#socket = null;
-    const lost = new LinkLost(this.#trouble());
-    for (const { reject } of this.#pending.values()) reject(lost);
-    this.#pending.clear();
+    this.#pending.lose(new LinkLost(this.#trouble()));
   }
 
   #trouble(): string {
@@ -346,5 +294,3 @@ export class Link {
     return this.#parts.clock.now();
   }
 }
-
-const calledOff = () => new GatewayError("The work was called off", { transient: true });

@@ -28,6 +28,9 @@ const AT_ONCE = 512;
 /** Long enough for a gateway that allows three patches a minute, in milliseconds. */
 const STEP_TIMEOUT_MS = 600_000;
 
+/** Events of one run that wait until the message is known to be sent. */
+const MOST_HELD_BACK = 100;
+
 const chatAnswer = z.object({ runId: z.string() });
 
 /** The gateways of kind openclaw: their driver, and what else they can do. */
@@ -47,6 +50,17 @@ export function createOpenClaw({
   serverUrl: () => string;
   reports: GatewayReports;
 }): { driver: Driver; remote: RemoteGateways } {
+  /** What is told of a run before the message that began it: that comes first. */
+  const heldBack = new Map<string, (() => void)[]>();
+  const inOrder: GatewayReports = {
+    ...reports,
+    chat(gatewayId, sessionKey, event) {
+      const held = heldBack.get(event.run_id);
+      const tell = () => reports.chat(gatewayId, sessionKey, event);
+      if (!held) tell();
+      else if (held.length < MOST_HELD_BACK) held.push(tell);
+    },
+  };
   const organizationOf = (gatewayId: string) => links.get(gatewayId)?.organizationId;
   const links = new Links({
     database,
@@ -58,7 +72,7 @@ export function createOpenClaw({
         const organizationId = organizationOf(link.id);
         if (organizationId !== undefined) reports.link(organizationId, link);
       },
-      event: createEventReader(reports, clock),
+      event: createEventReader(inOrder, clock),
     },
   });
   const writers = new Map<string, ConfigWriter>();
@@ -205,10 +219,17 @@ export function createOpenClaw({
     async message({ agent, gateway }, text, key) {
       const { sessionKey } = agent;
       const params = { sessionKey, message: text, idempotencyKey: key };
-      const { runId } = await asking(gateway)("chat.send", params, chatAnswer);
-      const at = new Date(clock.now()).toISOString();
-      reports.chat(gateway.id, sessionKey, { run_id: runId, kind: "sent", text, at });
-      return { run_id: runId };
+      const held = heldBack.get(key) ?? [];
+      heldBack.set(key, held);
+      try {
+        const { runId } = await asking(gateway)("chat.send", params, chatAnswer);
+        const at = new Date(clock.now()).toISOString();
+        reports.chat(gateway.id, sessionKey, { run_id: runId, kind: "sent", text, at });
+        return { run_id: runId };
+      } finally {
+        heldBack.delete(key);
+        for (const tell of held) tell();
+      }
     },
   };
   return { driver, remote };

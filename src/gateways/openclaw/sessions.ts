@@ -69,14 +69,19 @@ export async function resetSession(
   await ask("sessions.reset", { key: agent.sessionKey }, z.unknown());
 }
 
+/** Whether a gateway says that the agent whose session it is asked about is gone, and the session with it. */
+const isGone = (error: unknown): boolean =>
+  error instanceof GatewayRefusal && /unknown agent|not found|no longer exists|is deleted/i.test(error.said);
+const isKept = (error: unknown): boolean =>
+  error instanceof GatewayRefusal && /cannot delete the main session/i.test(error.said);
+
 /** Ends a session, or begins it anew where the gateway keeps it for good. One that is gone is fine. */
 export async function endSession(ask: Ask, key: string): Promise<void> {
-  try {
-    await ask("sessions.delete", { key, deleteTranscript: true }, z.unknown());
-  } catch (error) {
-    if (!(error instanceof GatewayRefusal)) throw error;
-    if (/unknown agent|not found|no longer exists/i.test(error.said)) return;
-    if (!/cannot delete the main session/i.test(error.said)) throw error;
-    await ask("sessions.reset", { key }, z.unknown());
-  }
+  const end = ask("sessions.delete", { key, deleteTranscript: true }, z.unknown()).catch((error) => {
+    if (isKept(error)) return ask("sessions.reset", { key }, z.unknown());
+    throw error;
+  });
+  await end.catch((error) => {
+    if (!isGone(error)) throw error;
+  });
 }

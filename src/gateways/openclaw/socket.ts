@@ -104,8 +104,6 @@ function shakeHands(
     perMessageDeflate: false,
   });
   let state: "shaking" | "ready" | "over" = "shaking";
-  /** The gateway's own words of why it ends the connection come before it does. */
-  let told: Failure | undefined;
   let hasAnswered = false;
 
   const end = () => {
@@ -161,10 +159,11 @@ function shakeHands(
       return;
     }
     if (frame.id !== HANDSHAKE_ID) return;
-    if (!frame.ok) {
-      told = refusedHandshake(frame.error ?? { code: "UNKNOWN", message: "The gateway gave no reason." });
-      return fail(told);
-    }
+    // Its words of why it ends the connection come before it does.
+    if (!frame.ok)
+      return fail(
+        refusedHandshake(frame.error ?? { code: "UNKNOWN", message: "The gateway gave no reason." }),
+      );
     const hello = helloOk.safeParse(frame.payload).data;
     if (!hello) return fail(strange(address.host));
     const missing = NEEDED_SCOPES.filter((scope) => !(hello.auth?.scopes?.includes(scope) ?? true));
@@ -192,7 +191,7 @@ function shakeHands(
     if (state !== "over") events.heard();
   });
   socket.on("error", (error) => fail(failedDial(error, address)));
-  socket.on("close", (code, reason) => fail(told ?? closedSocket(code, String(reason).slice(0, 200))));
+  socket.on("close", (code, reason) => fail(closedSocket(code, String(reason).slice(0, 200))));
 
   return {
     send: (text) => {

@@ -1,0 +1,350 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { until } from "./support/await.ts";
+import type { FlavourName } from "./support/fake-gateway/flavours.ts";
+import { FakeGateway, type Fault } from "./support/fake-gateway/gateway.ts";
+import { startTestServer, type TestServer } from "./support/server.ts";
+import type { Message, Wire } from "./support/wire.ts";
+
+const ROOT = "/srv/agents";
+
+interface Stand {
+  gateway: FakeGateway;
+  server: TestServer;
+  wire: Wire;
+  gatewayId: string;
+  boardId: string;
+}
+
+async function enter(t: TestContext, flavour: FlavourName, settings: object = {}): Promise<Stand> {
+  const gateway = await FakeGateway.start(t, flavour);
+  const server = await startTestServer(t);
+  const wire = await server.wire();
+  const made = await wire.call("gateway.create", {
+    name: "Played",
+    kind: "openclaw",
+    url: gateway.url,
+    token: gateway.token,
+    main_session_key: "agent:main:main",
+    workspace_root: ROOT,
+    ...settings,
+  });
+  const { board } = await wire.call("board.create", { name: "Harbour", gateway_id: made.gateway.id });
+  return { gateway, server, wire, gatewayId: made.gateway.id, boardId: board.id };
+}
+
+/** Lets time pass until something holds: retries and time-outs come with it. */
+function whileTimePasses<T>(
+  { server }: Stand,
+  what: string,
+  condition: () => T | undefined | false | Promise<T | undefined | false>,
+): Promise<T> {
+  return until(
+    async () => {
+      const value = await condition();
+      if (value === undefined || value === false) server.clock.advance(250);
+      return value;
+    },
+    { what, timeoutMs: 20_000 },
+  );
+}
+
+const create = async ({ wire, boardId }: Stand, name: string, more: object = {}): Promise<Message> =>
+  (await wire.call("agent.create", { name, board_id: boardId, ...more })).agent;
+
+async function events({ wire }: Stand, agentId: string, type: string): Promise<number> {
+  const { items } = await wire.call("activity.list", { agent_id: agentId, type });
+  return items.length;
+}
+
+const isWoken = (stand: Stand, agentId: string, times = 1) =>
+  whileTimePasses(
+    stand,
+    "the wake-up",
+    async () => (await events(stand, agentId, "agent.wakeup.sent")) >= times,
+  );
+
+/** What the gateway is to have of one agent in the end, whatever happened on the way. */
+function assertWhole({ gateway }: Stand, id: string, every: string): void {
+  const { state } = gateway;
+  assert.deepEqual(state.roster.get(id)?.heartbeat, { every, target: "none" });
+  assert.equal(state.roster.get(id)?.workspace, `${ROOT}/workspace-${id}`);
+  assert.match(state.files.get(id)?.get("AGENTS.md") ?? "", /How you work/);
+  assert.equal(state.files.get(id)?.get("USER.md"), "theirs");
+  assert.deepEqual(state.effectsOf("create"), [`create ${id}`]);
+  assert.deepEqual(state.effectsOf("patch").includes("patch needless"), false);
+  const runs = state.effectsOf("run");
+  assert.equal(new Set(runs).size, runs.length);
+}
+
+for (const flavour of ["old", "middle", "new"] as const)
+  test(`P11 B5 (${flavour}) everything is set up once, and what is as wanted is not written again`, async (t) => {
+    const stand = await enter(t, flavour);
+    const { gateway, wire } = stand;
+    const agent = await create(stand, "Ada");
+    await isWoken(stand, agent.id);
+    assertWhole(stand, "ada", "10m");
+    assert.equal(gateway.state.sessions.get("agent:ada:main")?.label, "Ada");
+    const before = gateway.state.effects.length;
+    await wire.call("agent.heartbeat", { agent_id: agent.id });
+    await wire.call("agent.update", { agent_id: agent.id, identity_profile: { role: "pilot" } });
+    await isWoken(stand, agent.id, 2);
+    const kinds = gateway.state.effects.slice(before).map((effect) => effect.split(" ")[0]);
+    assert.equal(kinds.includes("patch"), false, "the configuration was as wanted");
+    assert.equal(kinds.filter((kind) => kind === "reset").length, 1);
+    assert.deepEqual(gateway.state.effectsOf("update").length <= 1, true);
+    const { agent: after } = await wire.call("agent.get", { agent_id: agent.id });
+    assert.deepEqual([after.status, after.last_error], ["online", null]);
+  });
+
+const STEPS = ["agents.create", "sessions.patch", "config.patch", "agents.files.set", "chat.send"];
+const FAULTS: Fault[] = [
+  "restart-before",
+  "restart-after",
+  "silent-before",
+  "silent-after",
+  "wrong-id",
+  "close-1009",
+  { error: { code: "UNAVAILABLE", message: "busy; retry shortly", retryable: true, retryAfterMs: 2_000 } },
+];
+
+for (const flavour of ["old", "new"] as const)
+  for (const method of STEPS)
+    test(`B4 (${flavour}) ${method}: a restart, silence or an error before or after its effect is made good`, async (t) => {
+      const stand = await enter(t, flavour);
+      const { gateway, wire } = stand;
+      for (const [position, fault] of FAULTS.entries()) {
+        const name = `Pilot ${position}`;
+        const id = `pilot-${position}`;
+        gateway.state.effects.length = 0;
+        gateway.fault(method, fault);
+        const agent = await create(stand, name);
+        await isWoken(stand, agent.id);
+        assertWhole(stand, id, "10m");
+        const own = gateway.state.effectsOf("run").filter((run) => run.includes(agent.id));
+        assert.deepEqual(own, [`run muster-${agent.id}-1-0`]);
+        // It checks in, so that nobody wakes it again.
+        await wire.call("agent.heartbeat", { agent_id: agent.id });
+        const { agent: after } = await wire.call("agent.get", { agent_id: agent.id });
+        assert.equal(after.last_error, null);
+      }
+    });
+
+for (const method of [...STEPS, "sessions.reset"])
+  for (const fault of ["silent-before", "silent-after"] as const)
+    test(`B4 the server dies in ${method} (${fault}): after its start it goes on, and nothing happens twice`, async (t) => {
+      const stand = await enter(t, "new");
+      const { gateway, server } = stand;
+      const isUpdate = method === "sessions.reset";
+      if (!isUpdate) gateway.fault(method, fault);
+      const agent = await create(stand, "Ada");
+      if (isUpdate) {
+        await isWoken(stand, agent.id);
+        await stand.wire.call("agent.heartbeat", { agent_id: agent.id });
+        gateway.fault(method, fault);
+        await stand.wire.call("agent.update", { agent_id: agent.id, force: true });
+      }
+      await until(() => gateway.callsOf(method) > 0, { what: `the gateway to be asked for ${method}` });
+      await server.restart();
+      stand.wire = await server.wire();
+      await isWoken(stand, agent.id, isUpdate ? 2 : 1);
+      assertWhole(stand, "ada", "10m");
+      assert.ok(gateway.state.effectsOf("reset").length <= 1, gateway.state.effects.join());
+      const { agent: after } = await stand.wire.call("agent.get", { agent_id: agent.id });
+      assert.notEqual(after.status, "updating");
+    });
+
+test("a patch that a gateway loses, or that comes from an old hash, is written again", async (t) => {
+  const stand = await enter(t, "old");
+  stand.gateway.fault("config.patch", "lost");
+  stand.gateway.fault("config.patch", {
+    error: {
+      code: "INVALID_REQUEST",
+      message: "config changed since last load; re-run config.get and retry",
+    },
+  });
+  const agent = await create(stand, "Ada");
+  await isWoken(stand, agent.id);
+  assertWhole(stand, "ada", "10m");
+  assert.equal(stand.gateway.state.roster.keys().next().value, "main", "the gateway's own agent stays");
+});
+
+for (const [flavour, most] of [
+  ["middle", 3],
+  ["new", 4],
+] as const)
+  test(`B5 (${flavour}) a hundred agents at once: few patches, each agent once`, async (t) => {
+    const stand = await enter(t, flavour);
+    const { gateway } = stand;
+    const agents = await Promise.all(
+      Array.from({ length: 60 }, (_, number) => create(stand, `Hand ${number}`)),
+    );
+    agents.push(
+      ...(await Promise.all(Array.from({ length: 40 }, (_, n) => create(stand, `Hand ${60 + n}`)))),
+    );
+    await whileTimePasses(stand, "a hundred wake-ups", () => gateway.state.runs.size >= 100);
+    assert.equal(new Set(gateway.state.effectsOf("create")).size, 100);
+    assert.equal(gateway.state.effectsOf("create").length, 100);
+    assert.equal(gateway.connections, 1);
+    const patches = gateway.state.effectsOf("patch");
+    assert.ok(patches.length <= most, `${patches.length} patches: ${patches}`);
+    for (let number = 0; number < 100; number++)
+      assert.deepEqual(gateway.state.roster.get(`hand-${number}`)?.heartbeat, {
+        every: "10m",
+        target: "none",
+      });
+  });
+
+test("files that a gateway does not take are asked for once, and their words stand in AGENTS.md", async (t) => {
+  const stand = await enter(t, "new");
+  await isWoken(stand, (await create(stand, "Ada")).id);
+  const asked = stand.gateway.callsOf("agents.files.get");
+  await isWoken(stand, (await create(stand, "Bob")).id);
+  assert.equal(stand.gateway.callsOf("agents.files.get") - asked, 6);
+  const guide = stand.gateway.state.files.get("bob")?.get("AGENTS.md") ?? "";
+  for (const words of ["# How you work", "# Your tools", "# Your heartbeat", "# When you start"])
+    assert.ok(guide.includes(words), words);
+  assert.match(guide, /^Token: mst_agent_\S+$/m);
+});
+
+test("a label that another session has is no obstacle", async (t) => {
+  const stand = await enter(t, "new");
+  stand.gateway.state.patchSession({ key: "agent:other:main", label: "Ada" });
+  await isWoken(stand, (await create(stand, "Ada")).id);
+  assert.equal(stand.gateway.state.sessions.get("agent:ada:main")?.label, "Ada (ada)");
+});
+
+test("B7 a gateway that says no for good: the update fails with its words, and the agent is what it was", async (t) => {
+  const stand = await enter(t, "new");
+  const { gateway, gatewayId, wire } = stand;
+  const agent = await create(stand, "Ada");
+  await isWoken(stand, agent.id);
+  await wire.call("agent.heartbeat", { agent_id: agent.id });
+  gateway.fault("config.patch", { error: { code: "INVALID_REQUEST", message: "invalid config" } });
+  const change = { agent_id: agent.id, heartbeat_config: { every: "3m" } };
+  await assert.rejects(wire.call("agent.update", { ...change, wait: true }), /invalid config/);
+  const { agent: after } = await wire.call("agent.get", { agent_id: agent.id });
+  assert.equal(after.status, "online");
+  assert.match(after.last_error, /invalid config\. .*heartbeat_config/);
+  assert.deepEqual(await wire.call("gateway.retry", { gateway_id: gatewayId, agent_id: agent.id }), {
+    retried: 1,
+  });
+  await isWoken(stand, agent.id, 2);
+  assert.deepEqual(gateway.state.roster.get("ada")?.heartbeat, { every: "3m", target: "none" });
+});
+
+test("pairing: the status tells the request, the agent fails with what to do, and goes on once it is allowed", async (t) => {
+  const gateway = await FakeGateway.start(t, "new");
+  gateway.asksForPairing = true;
+  const server = await startTestServer(t);
+  const wire = await server.wire();
+  await wire.call("subscribe", { topic: "gateways" });
+  const { gateway: made } = await wire.call("gateway.create", {
+    name: "Played",
+    kind: "openclaw",
+    url: gateway.url,
+    token: gateway.token,
+    main_session_key: "agent:main:main",
+    workspace_root: ROOT,
+  });
+  const { board } = await wire.call("board.create", { name: "Harbour", gateway_id: made.id });
+  const stand = { gateway, server, wire, gatewayId: made.id, boardId: board.id };
+  const agent = await create(stand, "Ada", { wait: true });
+  assert.ok(agent.last_error.includes(gateway.requestId), agent.last_error);
+  const { link } = await wire.call("gateway.status", { gateway_id: made.id });
+  assert.deepEqual([link.state, link.pairing_request_id], ["pairing_required", gateway.requestId]);
+  gateway.asksForPairing = false;
+  await wire.call("gateway.retry", { gateway_id: made.id });
+  await isWoken(stand, agent.id);
+  await wire.next(
+    "the link ready",
+    ({ method, params }) =>
+      method === "change" &&
+      params.topic === "gateways" &&
+      params.upserts.some((one: Message) => one.state === "ready"),
+  );
+});
+
+test("B10 a delete takes the agent off the gateway, and what the gateway said of it is kept", async (t) => {
+  for (const flavour of ["old", "new"] as const) {
+    const stand = await enter(t, flavour);
+    const { gateway, wire } = stand;
+    const agent = await create(stand, "Ada");
+    await isWoken(stand, agent.id);
+    gateway.fault("agents.delete", "restart-after");
+    await wire.call("agent.delete", { agent_id: agent.id });
+    await whileTimePasses(stand, "the agent to be gone", () =>
+      wire.call("agent.get", { agent_id: agent.id }).then(
+        () => false as const,
+        () => true,
+      ),
+    );
+    assert.equal(gateway.state.roster.has("ada"), false);
+    assert.deepEqual(gateway.state.effectsOf("delete"), ["delete ada"]);
+    await until(() => gateway.state.runs.get(`muster-cleanup-${agent.id}`), {
+      what: "the main agent to be asked",
+    });
+    const bob = await create(stand, "Bob");
+    await isWoken(stand, bob.id);
+    await wire.call("agent.delete", { agent_id: bob.id });
+    await whileTimePasses(stand, "what the gateway said", async () => {
+      const { items } = await wire.call("activity.list", { type: "agent.gateway.remark" });
+      return items.some(({ message }: Message) => message.includes("could not remove of bob: sessions"));
+    });
+  }
+});
+
+test("B10 with force an agent is deleted although its gateway is gone", async (t) => {
+  const stand = await enter(t, "new");
+  const agent = await create(stand, "Ada");
+  await isWoken(stand, agent.id);
+  await stand.gateway.stop();
+  await stand.wire.call("agent.delete", { agent_id: agent.id, force: true });
+  await whileTimePasses(stand, "the agent to be gone", () =>
+    stand.wire.call("agent.get", { agent_id: agent.id }).then(
+      () => false as const,
+      () => true,
+    ),
+  );
+});
+
+test("B12 what the agent says at its gateway is a sign of life; what the gateway says of it is not", async (t) => {
+  const stand = await enter(t, "new");
+  const { gateway, wire } = stand;
+  const agent = await create(stand, "Ada");
+  await isWoken(stand, agent.id);
+  const about = { runId: "r", sessionKey: "agent:ada:main", seq: 1 };
+  await wire.call("subscribe", { topic: `chat:agent:${agent.id}` });
+  gateway.tell("chat", { ...about, state: "error", errorMessage: "no model" });
+  await wire.next("the error", ({ params }) =>
+    params?.upserts?.some(({ kind }: Message) => kind === "error"),
+  );
+  assert.equal((await wire.call("agent.get", { agent_id: agent.id })).agent.status, "provisioning");
+  gateway.tell("agent", { ...about, stream: "assistant", data: {} });
+  await until(async () => (await wire.call("agent.get", { agent_id: agent.id })).agent.status === "online", {
+    what: "the agent online",
+  });
+});
+
+test("gateway.diff tells what is missing, extra and other than it should be", async (t) => {
+  const stand = await enter(t, "new");
+  const { gateway, gatewayId, wire } = stand;
+  const [ada, bob] = [await create(stand, "Ada"), await create(stand, "Bob")];
+  await isWoken(stand, ada.id);
+  await isWoken(stand, bob.id);
+  gateway.state.delete({ agentId: "bob" });
+  gateway.state.create({ name: "stranger", workspace: "/elsewhere" });
+  gateway.state.update({ agentId: "ada", workspace: "/moved", heartbeat: { every: "1h" } });
+  const { items } = await wire.call("gateway.diff", { gateway_id: gatewayId });
+  assert.deepEqual(
+    items
+      .map(({ kind, gateway_agent_id, wanted, found }: Message) => [kind, gateway_agent_id, wanted, found])
+      .sort(),
+    [
+      ["extra", "stranger", null, "stranger"],
+      ["heartbeat", "ada", { every: "10m", target: "none" }, { every: "1h" }],
+      ["missing", "bob", "Bob", null],
+      ["workspace", "ada", `${ROOT}/workspace-ada`, "/moved"],
+    ],
+  );
+});
