@@ -24,6 +24,8 @@ export type WorkState = (typeof WORK_STATES)[number];
 
 /** Tries at one step before a transient failure counts as a permanent one. */
 export const MAX_TRIES = 6;
+/** Tries at one step of a forced delete: whoever forces it has seen that the gateway is of no help. */
+export const MAX_FORCED_TRIES = 2;
 /** Wake-ups sent to an agent that does not check in, the first included. */
 export const MAX_WAKES = 3;
 

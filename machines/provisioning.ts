@@ -3,6 +3,7 @@ import {
   type Action,
   type AgentContext,
   type EventOf,
+  MAX_FORCED_TRIES,
   MAX_TRIES,
   MAX_WAKES,
   model,
@@ -40,8 +41,11 @@ const isCheckedInRewake = (situation: Situation<Answer>) =>
   isCheckedIn(situation) && situation.context.wakes > 0;
 const isCurrentDelete = (situation: Situation<Answer>) =>
   isCurrent(situation) && situation.context.action === "delete";
-const canRetry = (situation: Situation<EventOf<"step.failed">>) =>
-  isCurrent(situation) && situation.event.transient && situation.context.attempt + 1 < MAX_TRIES;
+const canRetry = (situation: Situation<EventOf<"step.failed">>) => {
+  const { action, force, attempt } = situation.context;
+  const most = action === "delete" && force ? MAX_FORCED_TRIES : MAX_TRIES;
+  return isCurrent(situation) && situation.event.transient && attempt + 1 < most;
+};
 const isForcedDelete = (situation: Situation<Answer>) =>
   isCurrentDelete(situation) && situation.context.force;
 const isForcedDeleteAndNotLast = (situation: Situation<Answer>) =>

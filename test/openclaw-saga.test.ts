@@ -1,81 +1,10 @@
 import assert from "node:assert/strict";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { until } from "./support/await.ts";
-import type { FlavourName } from "./support/fake-gateway/flavours.ts";
-import { FakeGateway, type Fault } from "./support/fake-gateway/gateway.ts";
-import { startTestServer, type TestServer } from "./support/server.ts";
-import type { Message, Wire } from "./support/wire.ts";
-
-const ROOT = "/srv/agents";
-
-interface Stand {
-  gateway: FakeGateway;
-  server: TestServer;
-  wire: Wire;
-  gatewayId: string;
-  boardId: string;
-}
-
-async function enter(t: TestContext, flavour: FlavourName, settings: object = {}): Promise<Stand> {
-  const gateway = await FakeGateway.start(t, flavour);
-  const server = await startTestServer(t);
-  const wire = await server.wire();
-  const made = await wire.call("gateway.create", {
-    name: "Played",
-    kind: "openclaw",
-    url: gateway.url,
-    token: gateway.token,
-    main_session_key: "agent:main:main",
-    workspace_root: ROOT,
-    ...settings,
-  });
-  const { board } = await wire.call("board.create", { name: "Harbour", gateway_id: made.gateway.id });
-  return { gateway, server, wire, gatewayId: made.gateway.id, boardId: board.id };
-}
-
-/** Lets time pass until something holds: retries and time-outs come with it. */
-function whileTimePasses<T>(
-  { server }: Stand,
-  what: string,
-  condition: () => T | undefined | false | Promise<T | undefined | false>,
-): Promise<T> {
-  return until(
-    async () => {
-      const value = await condition();
-      if (value === undefined || value === false) server.clock.advance(250);
-      return value;
-    },
-    { what, timeoutMs: 20_000 },
-  );
-}
-
-const create = async ({ wire, boardId }: Stand, name: string, more: object = {}): Promise<Message> =>
-  (await wire.call("agent.create", { name, board_id: boardId, ...more })).agent;
-
-async function events({ wire }: Stand, agentId: string, type: string): Promise<number> {
-  const { items } = await wire.call("activity.list", { agent_id: agentId, type });
-  return items.length;
-}
-
-const isWoken = (stand: Stand, agentId: string, times = 1) =>
-  whileTimePasses(
-    stand,
-    "the wake-up",
-    async () => (await events(stand, agentId, "agent.wakeup.sent")) >= times,
-  );
-
-/** What the gateway is to have of one agent in the end, whatever happened on the way. */
-function assertWhole({ gateway }: Stand, id: string, every: string): void {
-  const { state } = gateway;
-  assert.deepEqual(state.roster.get(id)?.heartbeat, { every, target: "none" });
-  assert.equal(state.roster.get(id)?.workspace, `${ROOT}/workspace-${id}`);
-  assert.match(state.files.get(id)?.get("AGENTS.md") ?? "", /How you work/);
-  assert.equal(state.files.get(id)?.get("USER.md"), "theirs");
-  assert.deepEqual(state.effectsOf("create"), [`create ${id}`]);
-  assert.deepEqual(state.effectsOf("patch").includes("patch needless"), false);
-  const runs = state.effectsOf("run");
-  assert.equal(new Set(runs).size, runs.length);
-}
+import { FakeGateway } from "./support/fake-gateway/gateway.ts";
+import { assertWhole, create, enter, isWoken, ROOT, whileTimePasses } from "./support/openclaw-stand.ts";
+import { startTestServer } from "./support/server.ts";
+import type { Message } from "./support/wire.ts";
 
 for (const flavour of ["old", "middle", "new"] as const)
   test(`P11 B5 (${flavour}) everything is set up once, and what is as wanted is not written again`, async (t) => {
@@ -96,63 +25,6 @@ for (const flavour of ["old", "middle", "new"] as const)
     const { agent: after } = await wire.call("agent.get", { agent_id: agent.id });
     assert.deepEqual([after.status, after.last_error], ["online", null]);
   });
-
-const STEPS = ["agents.create", "sessions.patch", "config.patch", "agents.files.set", "chat.send"];
-const FAULTS: Fault[] = [
-  "restart-before",
-  "restart-after",
-  "silent-before",
-  "silent-after",
-  "wrong-id",
-  "close-1009",
-  { error: { code: "UNAVAILABLE", message: "busy; retry shortly", retryable: true, retryAfterMs: 2_000 } },
-];
-
-for (const flavour of ["old", "new"] as const)
-  for (const method of STEPS)
-    test(`B4 (${flavour}) ${method}: a restart, silence or an error before or after its effect is made good`, async (t) => {
-      const stand = await enter(t, flavour);
-      const { gateway, wire } = stand;
-      for (const [position, fault] of FAULTS.entries()) {
-        const name = `Pilot ${position}`;
-        const id = `pilot-${position}`;
-        gateway.state.effects.length = 0;
-        gateway.fault(method, fault);
-        const agent = await create(stand, name);
-        await isWoken(stand, agent.id);
-        assertWhole(stand, id, "10m");
-        const own = gateway.state.effectsOf("run").filter((run) => run.includes(agent.id));
-        assert.deepEqual(own, [`run muster-${agent.id}-1-0`]);
-        // It checks in, so that nobody wakes it again.
-        await wire.call("agent.heartbeat", { agent_id: agent.id });
-        const { agent: after } = await wire.call("agent.get", { agent_id: agent.id });
-        assert.equal(after.last_error, null);
-      }
-    });
-
-for (const method of [...STEPS, "sessions.reset"])
-  for (const fault of ["silent-before", "silent-after"] as const)
-    test(`B4 the server dies in ${method} (${fault}): after its start it goes on, and nothing happens twice`, async (t) => {
-      const stand = await enter(t, "new");
-      const { gateway, server } = stand;
-      const isUpdate = method === "sessions.reset";
-      if (!isUpdate) gateway.fault(method, fault);
-      const agent = await create(stand, "Ada");
-      if (isUpdate) {
-        await isWoken(stand, agent.id);
-        await stand.wire.call("agent.heartbeat", { agent_id: agent.id });
-        gateway.fault(method, fault);
-        await stand.wire.call("agent.update", { agent_id: agent.id, force: true });
-      }
-      await until(() => gateway.callsOf(method) > 0, { what: `the gateway to be asked for ${method}` });
-      await server.restart();
-      stand.wire = await server.wire();
-      await isWoken(stand, agent.id, isUpdate ? 2 : 1);
-      assertWhole(stand, "ada", "10m");
-      assert.ok(gateway.state.effectsOf("reset").length <= 1, gateway.state.effects.join());
-      const { agent: after } = await stand.wire.call("agent.get", { agent_id: agent.id });
-      assert.notEqual(after.status, "updating");
-    });
 
 test("a patch that a gateway loses, or that comes from an old hash, is written again", async (t) => {
   const stand = await enter(t, "old");

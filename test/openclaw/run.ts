@@ -32,13 +32,7 @@ if (versions.length > 0) {
     for (const version of versions) {
       const runner = spawn(
         process.execPath,
-        [
-          "--import",
-          "tsx",
-          "--test",
-          "--test-reporter=spec",
-          "test/openclaw/real.ts",
-        ],
+        ["--import", "tsx", "--test", "--test-reporter=spec", "test/openclaw/real.ts"],
         {
           cwd: packageRoot,
           stdio: "inherit",

@@ -10,7 +10,7 @@ const LAYERS: Record<string, readonly string[]> = {
   machines: [],
   "src/protocol": ["machines"],
   "src/auth": ["src/protocol", "machines"],
-  "src/gateways": ["src/auth", "src/protocol", "machines"],
+  "src/gateways": ["src/store", "src/auth", "src/protocol", "machines"],
   "src/store": ["src/auth", "src/protocol", "machines"],
   "src/actors": ["src/gateways", "src/store", "src/auth", "src/protocol", "machines"],
   "src/live": ["src/gateways", "src/store", "src/auth", "src/protocol", "machines"],

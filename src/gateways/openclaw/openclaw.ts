@@ -76,7 +76,9 @@ export function createOpenClaw({
     },
   });
   const writers = new Map<string, ConfigWriter>();
-  const asking = (gateway: GatewayBrief, signal?: AbortSignal): Ask => asker(() => links.of(gateway), signal);
+  const asking = (gateway: GatewayBrief, signal?: AbortSignal): Ask =>
+    // Not with the settings that the work began with: newer ones may have come since.
+    asker(() => links.get(gateway.id) ?? links.of(gateway), signal);
   const protocolOf = (gatewayId: string) => links.get(gatewayId)?.hello?.protocol ?? 3;
 
   function writerFor(gateway: GatewayBrief): ConfigWriter {
@@ -174,7 +176,7 @@ export function createOpenClaw({
     async resume() {},
 
     async stop() {
-      links.stop();
+      await links.stop();
     },
   };
 
