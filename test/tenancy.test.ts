@@ -75,6 +75,14 @@ function attempts(
     "gateway.list": null,
     "gateway.update": [[{ gateway_id, name: "Taken over" }, "not_found"]],
     "gateway.delete": [[{ gateway_id }, "ok"]],
+    "gateway.status": [[{ gateway_id }, "not_found"]],
+    "gateway.retry": [
+      [{ gateway_id }, "not_found"],
+      [{ gateway_id: ours.gateway.id, agent_id }, "not_found"],
+    ],
+    "gateway.import": [[{ gateway_id, board_id }, "not_found"]],
+    "gateway.diff": [[{ gateway_id }, "not_found"]],
+    "agent.message": [[{ agent_id, text: "Open up" }, "not_found"]],
     "task.create": [
       [{ board_id, title: "Errand" }, "not_found"],
       [{ board_id: ours.board.id, title: "Errand", assigned_agent_id: agent_id }, "not_found"],
@@ -107,6 +115,8 @@ function attempts(
       "activity:board:",
       "activity:agent:",
       "commands:agent:",
+      "gateways:gateway:",
+      "chat:agent:",
     ].map((topic) => {
       const kind = topic.split(":")[1];
       const id = kind === "board" ? board_id : kind === "gateway" ? gateway_id : agent_id;

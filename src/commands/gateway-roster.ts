@@ -29,17 +29,19 @@ export const gatewayRosterCommands: Handlers<"gateway.import" | "gateway.diff"> 
     if (board.gateway_id !== gateway.id)
       throw new MusterError("unprocessable", "The board must be on the gateway whose agents are imported.");
     const there = await inventoryOf(context, gateway);
-    const known = new Set((await readAgentsOfGateway(context.database, gateway.id)).map(keyOf));
+    const known = new Set((await readAgentsOfGateway(context.database, gateway.id)).map(idAtGateway));
+    const asked = agent_ids && new Set(agent_ids);
+    const ids = new Set(there.map(({ id }) => id));
     const imported: Agent[] = [];
     const skipped: Result<"gateway.import">["skipped"] = [];
     const skip = ({ id, name }: Pick<RosterEntry, "id" | "name">, reason: string) =>
       void skipped.push({ id, name, reason });
-    for (const id of agent_ids ?? [])
-      if (!there.some((entry) => entry.id === id)) skip({ id, name: null }, "The gateway has no such agent.");
+    for (const id of asked ?? [])
+      if (!ids.has(id)) skip({ id, name: null }, "The gateway has no such agent.");
     for (const entry of there) {
-      if (agent_ids ? !agent_ids.includes(entry.id) : entry.isDefault) continue;
-      if (known.has(`agent:${entry.id}:main`)) {
-        if (agent_ids) skip(entry, "It is here already.");
+      if (asked ? !asked.has(entry.id) : entry.isDefault) continue;
+      if (known.has(entry.id)) {
+        if (asked) skip(entry, "It is here already.");
         continue;
       }
       if (!GATEWAY_AGENT_ID.test(entry.id)) {
@@ -64,7 +66,9 @@ export const gatewayRosterCommands: Handlers<"gateway.import" | "gateway.diff"> 
     const items: Difference[] = [];
     const brief = gatewayBrief(gateway, context.services.seal);
     for (const agent of await readAgentsOfGateway(context.database, gateway.id)) {
-      const wanted = context.services.gateways.wanted(agentBrief(agent, null), brief);
+      const wanted = await askingGateway(async () =>
+        context.services.gateways.wanted(agentBrief(agent, null), brief),
+      );
       items.push(...differences(agent, wanted, there.get(wanted.id)));
       there.delete(wanted.id);
     }
@@ -90,7 +94,8 @@ function inventoryOf({ services }: Context, gateway: GatewayRow): Promise<Roster
   return askingGateway(() => services.gateways.inventory(gatewayBrief(gateway, services.seal)));
 }
 
-const keyOf = ({ openclaw_session_id }: AgentRow) => openclaw_session_id;
+/** The gateway's own id of an agent, as its session key tells it: a main agent's slug is its own affair. */
+const idAtGateway = ({ openclaw_session_id }: AgentRow) => openclaw_session_id.split(":")[1];
 
 /** Takes over one agent as the gateway has it, without a word to the gateway. */
 async function adopt(

@@ -65,6 +65,7 @@ export function exampleOf(method: string, world: World): { method: string; param
     token: "secret",
     main_session_key: "agent:m:main",
     workspace_root: "/work",
+    allow_insecure_tls: false,
   };
   const task = { title: "Do", description: "it", status: "in_progress", assigned_agent_id: agent_id };
   const idempotency_key = randomUUID();
@@ -106,6 +107,11 @@ export function exampleOf(method: string, world: World): { method: string; param
     "gateway.list": page,
     "gateway.update": { gateway_id, ...gateway },
     "gateway.delete": { gateway_id },
+    "gateway.status": { gateway_id },
+    "gateway.retry": { gateway_id, agent_id },
+    "gateway.import": { gateway_id, board_id, agent_ids: ["scout"] },
+    "gateway.diff": { gateway_id },
+    "agent.message": { agent_id, text: "How goes it?", idempotency_key },
     "task.create": { board_id, ...task, idempotency_key },
     "task.get": { task_id },
     "task.list": { board_id, assigned_agent_id: agent_id, status: "inbox", ...page },
