@@ -131,7 +131,8 @@ const awaitPairing = model.assign(({ context, event }: In) =>
     : {},
 );
 const clear = model.assign({ ...START });
-const tryNow = model.assign({ dueAt: null });
+/** Nothing is waited for any more. */
+const disarm = model.assign({ dueAt: null });
 
 const onFailure = [
   { guard: isKind("restarting"), target: "restarting", actions: [awaitRestart, "hangUp"] },
@@ -140,7 +141,7 @@ const onFailure = [
   { guard: isKind("pairing"), target: "pairing_required", actions: [awaitPairing, "hangUp"] },
   { guard: isKind("refused"), target: "refused", actions: [stand, "hangUp"] },
 ] as const;
-const again = { guard: isDue, target: "connecting", actions: [tryNow, "dial"] } as const;
+const again = { guard: isDue, target: "connecting", actions: [disarm, "dial"] } as const;
 
 /** The link to one gateway. A restart that the gateway announced is no failure; a refusal is not tried again blindly. */
 export const gatewayLinkMachine = model.createMachine({
@@ -150,9 +151,9 @@ export const gatewayLinkMachine = model.createMachine({
   on: {
     reconnect: {
       target: ".connecting",
-      actions: [model.assign({ restartUntil: null, failures: 0 }), tryNow, "dial"],
+      actions: [model.assign({ restartUntil: null, failures: 0 }), disarm, "dial"],
     },
-    close: { target: ".closed", actions: "hangUp" },
+    close: { target: ".closed", actions: [disarm, "hangUp"] },
   },
   states: {
     connecting: {

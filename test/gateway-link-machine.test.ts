@@ -237,3 +237,16 @@ test("what comes late changes nothing", () => {
     assert.deepEqual([led.failed("refused").life, led.effects], [before, []]);
   }
 });
+
+test("a link that was closed while it waited waits for nothing more", () => {
+  const failure = {
+    kind: "unreachable",
+    error: "away",
+    hint: null,
+    pairingRequestId: null,
+    retryAfterMs: 0,
+  } as const;
+  const waiting = reactLink(newLink(), { type: "failed", failure, jitter: 1, at: 1_000 }).life;
+  assert.notEqual(waiting.context.dueAt, null);
+  assert.equal(reactLink(waiting, { type: "close", at: 2_000 }).life.context.dueAt, null);
+});

@@ -24,8 +24,8 @@ type Difference = Result<"gateway.diff">["items"][number];
 export const gatewayRosterCommands: Handlers<"gateway.import" | "gateway.diff"> = {
   async "gateway.import"(context, { gateway_id, board_id, agent_ids }) {
     const { organizationId } = requireAdmin(context.principal);
-    const gateway = await findLinkedGateway(context, organizationId, gateway_id);
     const board = await findBoard(context, organizationId, board_id);
+    const gateway = await findLinkedGateway(context, organizationId, gateway_id);
     if (board.gateway_id !== gateway.id)
       throw new MusterError("unprocessable", "The board must be on the gateway whose agents are imported.");
     const there = await inventoryOf(context, gateway);

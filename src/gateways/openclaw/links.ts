@@ -18,7 +18,6 @@ export class Links {
   readonly #parts: LinkParts;
   readonly #cancelCheck: Cancel;
   /** Those under way, and those that wait for their turn. */
-  readonly #dials = new Set<Promise<void>>();
   #stopped = false;
 
   constructor(parts: {
@@ -37,11 +36,7 @@ export class Links {
       events,
       random,
       device: (gateway) => deviceFor(database, seal, gateway),
-      inTurn: (dial) => {
-        const turn = dials.run("", DIALS_AT_ONCE, dial).finally(() => this.#dials.delete(turn));
-        this.#dials.add(turn);
-        return turn;
-      },
+      inTurn: (dial) => dials.run("", DIALS_AT_ONCE, dial),
     };
     this.#cancelCheck = clock.every(SILENCE_CHECK_MS, () => {
       const now = clock.now();
@@ -79,12 +74,11 @@ export class Links {
     this.#links.delete(gatewayId);
   }
 
-  /** Closes all; resolves when nothing of them uses the database any more. */
-  async stop(): Promise<void> {
+  /** Closes all. */
+  stop(): void {
     this.#stopped = true;
     this.#cancelCheck();
     for (const gatewayId of [...this.#links.keys()]) this.close(gatewayId);
-    await Promise.allSettled(this.#dials);
   }
 }
 

@@ -107,6 +107,15 @@ export function createOpenClaw({
     };
   }
 
+  /** Whoever forces a delete has seen that the gateway is of no help: nothing waits for one that is away. */
+  function requireReach({ gateway, force }: Work): void {
+    const status = links.get(gateway.id)?.status;
+    if (!force || status?.state === "ready") return;
+    throw new GatewayError(`The gateway is away: ${status?.last_error ?? "there is no link to it"}`, {
+      transient: false,
+    });
+  }
+
   async function roster({ agent, gateway, signal }: Work): Promise<void> {
     const ask = asking(gateway, signal);
     const id = gatewayAgentId(agent);
@@ -155,12 +164,18 @@ export function createOpenClaw({
       await asking(gateway, signal)("chat.send", params, z.unknown());
     },
 
-    async unroster({ agent, gateway, signal, remark }) {
+    async unroster(work) {
+      const { agent, gateway, signal, remark } = work;
+      requireReach(work);
       const said = await removeAgent(asking(gateway, signal), gatewayAgentId(agent));
       for (const sentence of said) remark(sentence);
     },
 
-    unsession: ({ agent, gateway, signal }) => endSession(asking(gateway, signal), agent.sessionKey),
+    async unsession(work) {
+      const { agent, gateway, signal } = work;
+      requireReach(work);
+      await endSession(asking(gateway, signal), agent.sessionKey);
+    },
 
     async cleanUp({ agent, gateway, signal }) {
       if (gateway.mainSessionKey === null || gateway.mainSessionKey === agent.sessionKey) return;
@@ -176,7 +191,7 @@ export function createOpenClaw({
     async resume() {},
 
     async stop() {
-      await links.stop();
+      links.stop();
     },
   };
 
