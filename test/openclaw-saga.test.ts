@@ -42,8 +42,8 @@ test("a patch that a gateway loses, or that comes from an old hash, is written a
 });
 
 for (const [flavour, most] of [
-  ["middle", 3],
-  ["new", 4],
+  ["middle", 6],
+  ["new", 8],
 ] as const)
   test(`B5 (${flavour}) a hundred agents at once: few patches, each agent once`, async (t) => {
     const stand = await enter(t, flavour);
