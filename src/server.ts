@@ -3,9 +3,10 @@ import { STATUSES, type Status } from "../machines/model.ts";
 import { Actors } from "./actors/actors.ts";
 import { Attachments } from "./actors/attachments.ts";
 import { Beats } from "./actors/beats.ts";
-import { FLAG } from "./actors/columns.ts";
+import { Checkpoint } from "./actors/checkpoint.ts";
 import { Completions } from "./actors/completions.ts";
 import { briefOf, type Drivers, Lifecycle } from "./actors/lifecycle.ts";
+import { loadRegistry } from "./actors/load.ts";
 import { type LifeSettings, Registry } from "./actors/registry.ts";
 import { startSweep } from "./actors/sweep.ts";
 import { createSeal } from "./auth/seal.ts";
@@ -30,7 +31,7 @@ import { createMetrics } from "./metrics.ts";
 import { IDLE_TIMEOUT_S, LIMITS } from "./protocol/limits.ts";
 import { ownSecretKey } from "./secret-key.ts";
 import { dropAgentCommands } from "./store/agent-commands.ts";
-import { readAllResting, readResting } from "./store/agents.ts";
+import { readResting } from "./store/agents.ts";
 import { type AssignmentRow, readGatewaysOfKind, readProvisioned } from "./store/assignments.ts";
 import { createCommitter } from "./store/committer.ts";
 import { closeDatabase, isReachable, openDatabase } from "./store/database.ts";
@@ -103,13 +104,18 @@ async function build(
     recordEveryBeat: config.heartbeatEvents === "every",
   };
   const registry = new Registry(settings);
-  await readAllResting(database, (rows) => {
-    for (const row of rows) registry.add(row);
-  });
   metrics.agentsFrom(() => countByStatus(registry));
 
+  const checkpoint = new Checkpoint({
+    registry,
+    database,
+    clock,
+    alone: (work) => committer.alone(work),
+    log,
+  });
   const beats = new Beats(
     registry,
+    checkpoint,
     () => committer.beatsWait(),
     (seen, reported) => {
       hub.seen(seen);
@@ -124,6 +130,8 @@ async function build(
     log,
   });
   closers.push(() => committer.stop());
+  closers.push(() => checkpoint.stop());
+  await loadRegistry(database, registry, checkpoint);
 
   let listener: Listener | undefined;
   const hub = new Hub({
@@ -132,14 +140,11 @@ async function build(
     log,
     agents: {
       linkOf: (gatewayId) => gateways.linkOf(gatewayId),
-      isConnected: (id) => {
-        const index = registry.indexOf(id);
-        return index !== undefined && registry.columns.has(index, FLAG.connected);
-      },
+      presenceOf: (id) => registry.presenceOf(id),
       seenOf: (index) => {
         const id = registry.idOf(index);
         if (id === undefined) return undefined;
-        return { id, at: registry.columns.lastSeen[index] ?? 0, shown: registry.belongingOf(index) };
+        return { id, at: registry.columns.storedSeen[index] ?? 0, shown: registry.belongingOf(index) };
       },
     },
     publish: (channel, frame) => listener?.publish(channel, frame),

@@ -45,7 +45,8 @@ async function attachAll(host: Wire, agents: { token: string }[]): Promise<numbe
 /** Everything acknowledged of every agent is in Postgres. */
 async function assertKept(server: Crashing, ids: string[], sent: Sent[][], acked: number): Promise<void> {
   const rows = await server.database<{ id: string; last_seen_at: Date | null; reported: Message }[]>`
-    select a.id, p.last_seen_at, p.reported from agents a join presence p on p.agent_no = a.no`;
+    select a.id, s.last_seen_at, p.reported
+    from agents a join presence p on p.agent_no = a.no join last_seen s on s.agent_no = a.no`;
   const byId = new Map(rows.map((row) => [row.id, row]));
   ids.forEach((id, position) => {
     const row = byId.get(id);

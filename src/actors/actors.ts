@@ -340,6 +340,9 @@ export class Actors {
     const decision = { agentId, fromVersion, state, next, effects, events, rider, at: event.at };
     const committed = await this.#committer.commit(changeOf(decision, this.#seal));
     this.#takeOver(index, next, committed, rider.fields, after);
+    const { lastSeenAt } = next.context;
+    if (after && lastSeenAt !== null && lastSeenAt !== current.context.lastSeenAt)
+      registry.columns.stored(index, lastSeenAt);
     this.#onCommitted({
       index,
       agentId,

@@ -7,6 +7,8 @@ export const FLAG = {
   /** A live channel carries it. */
   connected: 4,
   managed: 8,
+  /** Its newest stored heartbeat stands in the journal, and not yet in its row. */
+  journaled: 16,
 } as const;
 
 const FIRST_CAPACITY = 1_024;
@@ -19,6 +21,8 @@ export class Columns {
   capacity = FIRST_CAPACITY;
   flags = new Uint8Array(FIRST_CAPACITY);
   lastSeen = new Float64Array(FIRST_CAPACITY);
+  /** The last_seen that Postgres has: what others may be told. */
+  storedSeen = new Float64Array(FIRST_CAPACITY);
   /** Silence longer than this means offline, in milliseconds. */
   offlineAfter = new Float64Array(FIRST_CAPACITY);
   /** When work is to go on. */
@@ -39,6 +43,7 @@ export class Columns {
     const capacity = Math.max(this.capacity * 2, index + 1);
     this.flags = grown(this.flags, new Uint8Array(capacity));
     this.lastSeen = grown(this.lastSeen, new Float64Array(capacity));
+    this.storedSeen = grown(this.storedSeen, new Float64Array(capacity));
     this.offlineAfter = grown(this.offlineAfter, new Float64Array(capacity));
     this.dueAt = grown(this.dueAt, new Float64Array(capacity));
     this.lostAt = grown(this.lostAt, new Float64Array(capacity));
@@ -59,10 +64,16 @@ export class Columns {
     this.flags[index] = on ? flags | flag : flags & ~flag;
   }
 
+  /** Postgres has this last_seen. */
+  stored(index: number, at: number): void {
+    if (at > (this.storedSeen[index] ?? 0)) this.storedSeen[index] = at;
+  }
+
   /** Forgets all about an index, for its next holder. */
   clear(index: number): void {
-    for (const column of [this.flags, this.lastSeen, this.offlineAfter, this.dueAt, this.lostAt, this.no])
+    for (const column of [this.lastSeen, this.storedSeen, this.offlineAfter, this.dueAt, this.lostAt])
       column[index] = 0;
+    for (const column of [this.flags, this.no]) column[index] = 0;
     for (const column of [this.version, this.generation, this.status, this.work]) column[index] = 0;
   }
 }

@@ -53,5 +53,5 @@ export async function sighted(
 
 /** Resolves when Postgres has every heartbeat that is there now. */
 function committed(beats: Beats): Promise<void> {
-  return new Promise((resolve) => beats.expect({ mark: () => {}, acknowledge: resolve }));
+  return new Promise((resolve) => beats.expect({ isExpecting: false, mark: () => {}, acknowledge: resolve }));
 }

@@ -8,6 +8,7 @@ import {
   type WorkState,
 } from "../../machines/model.ts";
 import { heartbeatEveryMs } from "../protocol/agents.ts";
+import type { Presence } from "../store/agent-rows.ts";
 import type { RestingRow } from "../store/agents.ts";
 import { Columns, FLAG } from "./columns.ts";
 
@@ -108,15 +109,41 @@ export class Registry {
     const { columns } = this;
     columns.reach(index);
     columns.no[index] = row.no;
-    columns.lastSeen[index] = row.last_seen_ms ?? 0;
     this.#ids[index] = row.id;
     this.#indexes.set(row.id, index);
     this.replace(index, row);
     return index;
   }
 
+  /** Postgres has this last_seen of the agent. */
+  seen(index: number, at: number): void {
+    const { columns } = this;
+    columns.stored(index, at);
+    if (at > (columns.lastSeen[index] ?? 0)) columns.lastSeen[index] = at;
+  }
+
+  /** Where the agent of each small key stands; -1 where there is none. */
+  indexesByNo(): Int32Array {
+    const { no } = this.columns;
+    let greatest = 0;
+    for (let index = 0; index < this.extent; index++) greatest = Math.max(greatest, no[index] ?? 0);
+    const indexes = new Int32Array(greatest + 1).fill(-1);
+    for (let index = 0; index < this.extent; index++)
+      if (this.#ids[index] !== undefined) indexes[no[index] ?? 0] = index;
+    return indexes;
+  }
+
+  /** What is known here of an agent's socket and heartbeats, and is for everyone to see. */
+  presenceOf(id: string): Presence {
+    const index = this.#indexes.get(id);
+    if (index === undefined) return { connected: false, lastSeenMs: 0 };
+    const { columns } = this;
+    return { connected: columns.has(index, FLAG.connected), lastSeenMs: columns.storedSeen[index] ?? 0 };
+  }
+
   /** Takes over all that the row of the agent at this index says. */
   replace(index: number, row: RestingRow): void {
+    this.seen(index, row.last_seen_ms ?? 0);
     this.settle(index, {
       name: row.name,
       every: row.every,

@@ -11,8 +11,10 @@ export interface SlowBeat {
  * those that go through a machine hold back every number from theirs on until they are committed too.
  */
 export class Acknowledgements implements BeatSender {
+  isExpecting = false;
   readonly #send: (n: number) => void;
   readonly #slow = new Set<SlowBeat>();
+  #isTelling = false;
   /** The greatest number received, the greatest in the batch under way, the greatest in Postgres, the last one sent. */
   #received = -1;
   #marked = -1;
@@ -32,8 +34,14 @@ export class Acknowledgements implements BeatSender {
     this.#slow.add(beat);
   }
 
+  /** It is committed, or will never be. Many that one commit releases are told of together. */
   release(beat: SlowBeat): void {
-    if (this.#slow.delete(beat)) this.#tell();
+    if (!this.#slow.delete(beat) || this.#isTelling) return;
+    this.#isTelling = true;
+    setImmediate(() => {
+      this.#isTelling = false;
+      this.#tell();
+    });
   }
 
   /** The heartbeat n goes with a later batch than the one that its number was counted to. */

@@ -3,14 +3,16 @@ import type { TestContext } from "node:test";
 import type { AgentEvent } from "../../machines/model.ts";
 import { Actors, type Committal } from "../../src/actors/actors.ts";
 import { Beats } from "../../src/actors/beats.ts";
+import { Checkpoint } from "../../src/actors/checkpoint.ts";
 import { FLAG } from "../../src/actors/columns.ts";
+import { loadRegistry } from "../../src/actors/load.ts";
 import type { Outcome, Rider } from "../../src/actors/mailbox.ts";
 import { Registry } from "../../src/actors/registry.ts";
 import { createSeal } from "../../src/auth/seal.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import type { AgentRow } from "../../src/store/agent-rows.ts";
-import { readAgents, readAllResting, readResting } from "../../src/store/agents.ts";
+import { readAgents, readResting } from "../../src/store/agents.ts";
 import { insertBoard } from "../../src/store/boards.ts";
 import { type Committer, createCommitter } from "../../src/store/committer.ts";
 import { closeDatabase, type Database, openDatabase } from "../../src/store/database.ts";
@@ -87,6 +89,7 @@ export class ActorStand {
 
   /** Everything in memory is forgotten, and built again from the rows. */
   async restart(): Promise<void> {
+    await this.#parts.checkpoint.stop();
     await this.committer.stop();
     this.#parts = this.#build();
     await this.#load();
@@ -187,11 +190,17 @@ export class ActorStand {
 
   /** Resolves when Postgres has every heartbeat that is there now. */
   flushed(): Promise<void> {
-    return new Promise((resolve) => this.beats.expect({ mark: () => {}, acknowledge: resolve }));
+    return new Promise((resolve) =>
+      this.beats.expect({ isExpecting: false, mark: () => {}, acknowledge: resolve }),
+    );
   }
 
+  /** The agent's row, with the last_seen that Postgres has wherever it stands. */
   async row(id: string): Promise<AgentRow | undefined> {
-    return (await readAgents(this.database, [id]))[0];
+    const [row] = await readAgents(this.database, [id]);
+    const [seen] = await this.database<Pick<AgentRow, "last_seen_at">[]>`
+      select last_seen_at from last_seen where agent_no = ${row?.no ?? 0}`;
+    return row && { ...row, last_seen_at: seen?.last_seen_at ?? null };
   }
 
   /** The log entries of an agent, in order. */
@@ -202,9 +211,7 @@ export class ActorStand {
   }
 
   async #load(): Promise<void> {
-    await readAllResting(this.database, (rows) => {
-      for (const row of rows) this.registry.add(row);
-    });
+    await loadRegistry(this.database, this.registry, this.#parts.checkpoint);
     this.registry.listenFrom(this.clock.now());
   }
 
@@ -217,8 +224,16 @@ export class ActorStand {
       recordEveryBeat: this.#recordEveryBeat,
     };
     const registry = new Registry(settings);
+    const checkpoint = new Checkpoint({
+      registry,
+      database,
+      clock: this.clock,
+      alone: (work) => committer.alone(work),
+      log,
+    });
     const beats = new Beats(
       registry,
+      checkpoint,
       () => committer.beatsWait(),
       () => {},
     );
@@ -238,12 +253,13 @@ export class ActorStand {
       reload: (id) => readResting(database, id),
       onCommitted: (committal) => this.committals.push(committal),
     });
-    return { registry, beats, committer, actors };
+    return { registry, checkpoint, beats, committer, actors };
   }
 }
 
 interface Parts {
   registry: Registry;
+  checkpoint: Checkpoint;
   beats: Beats;
   committer: Committer;
   actors: Actors;

@@ -105,7 +105,7 @@ export class Crashing {
   /** The agent's row; undefined when it is gone. */
   async row(agentId: string): Promise<Message> {
     const [row] = await this.database`
-      select a.*, p.last_seen_at from agents a join presence p on p.agent_no = a.no where a.id = ${agentId}`;
+      select a.*, p.last_seen_at from agents a join last_seen p on p.agent_no = a.no where a.id = ${agentId}`;
     return row;
   }
 
