@@ -17,6 +17,7 @@ import { createGatewayReports } from "./commands/gateway-reports.ts";
 import { workspacesRoot } from "./commands/gateways.ts";
 import type { Services } from "./commands/services.ts";
 import type { Config } from "./config.ts";
+import { createFailures } from "./edge/failures.ts";
 import { type Listener, listen } from "./edge/listener.ts";
 import { watchMemberships } from "./edge/membership-watch.ts";
 import { createRoutes } from "./edge/routes.ts";
@@ -214,6 +215,7 @@ async function build(
     services,
     metrics,
     node: randomUUID(),
+    failed: createFailures({ metrics, log }),
     onClosed: (session: Session) => {
       sessions.remove(session);
       metrics.sessions.set(sessions.size);

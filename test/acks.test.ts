@@ -155,7 +155,7 @@ test("B8 a request's heartbeat is answered once it is committed", async (t) => {
 
 test("B8 a number that goes with a later batch is not acknowledged with an earlier one", async () => {
   const sent: number[] = [];
-  const acknowledgements = new Acknowledgements((n) => sent.push(n));
+  const acknowledgements = new Acknowledgements({ acknowledged: (n) => sent.push(n) });
   const slow = { waitingSince: 1 };
   acknowledgements.received(1);
   acknowledgements.hold(slow);

@@ -7,6 +7,8 @@ import type { Registry } from "./registry.ts";
 
 /** An agent's end of a session. */
 export interface Channel {
+  /** The public part of the token that the agent was attached with. */
+  readonly tokenId: string;
   /** It carries the agent no more; `reason` goes to the other side. */
   detached(reason: "superseded" | "deleted" | "revoked"): void;
   /** Hands the agent its configuration. Resolves with null when it was applied, or with why not. */
@@ -26,7 +28,7 @@ export class Attachments {
   readonly #registry: Registry;
   readonly #clock: Clock;
   readonly #onChange: (index: number) => void;
-  readonly #channels = new Map<number, { channel: Channel; tokenId: string }>();
+  readonly #channels = new Map<number, Channel>();
 
   /** @param onChange told when another channel carries an agent, or none any more */
   constructor(registry: Registry, clock: Clock, onChange: (index: number) => void) {
@@ -40,13 +42,13 @@ export class Attachments {
   }
 
   channelOf(index: number): Channel | undefined {
-    return this.#channels.get(index)?.channel;
+    return this.#channels.get(index);
   }
 
-  attach(index: number, channel: Channel, tokenId: string): void {
+  attach(index: number, channel: Channel): void {
     const older = this.#channels.get(index);
-    this.#channels.set(index, { channel, tokenId });
-    older?.channel.detached("superseded");
+    this.#channels.set(index, channel);
+    older?.detached("superseded");
     this.#registry.columns.set(index, FLAG.connected, true);
     this.#registry.columns.lostAt[index] = 0;
     this.#onChange(index);
@@ -54,7 +56,7 @@ export class Attachments {
 
   /** The channel is gone. Nothing happens when a newer one carries the agent. */
   detach(index: number, channel: Channel): void {
-    if (this.#channels.get(index)?.channel !== channel) return;
+    if (this.#channels.get(index) !== channel) return;
     this.#channels.delete(index);
     this.#registry.columns.set(index, FLAG.connected, false);
     this.#registry.columns.lostAt[index] = this.#clock.now();
@@ -65,14 +67,14 @@ export class Attachments {
   drop(index: number): void {
     const attached = this.#channels.get(index);
     this.#channels.delete(index);
-    attached?.channel.detached("deleted");
+    attached?.detached("deleted");
   }
 
   /** These tokens of the agent are not good any more. */
   revoke(index: number, tokenIds: readonly string[]): void {
     const attached = this.#channels.get(index);
     if (!attached || !tokenIds.includes(attached.tokenId)) return;
-    this.detach(index, attached.channel);
-    attached.channel.detached("revoked");
+    this.detach(index, attached);
+    attached.detached("revoked");
   }
 }

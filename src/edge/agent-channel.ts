@@ -44,23 +44,26 @@ export class AgentChannel implements Channel, SlowBeat {
   readonly ch: number;
   readonly index: number;
   readonly agentId: string;
+  readonly tokenId: string;
   readonly #host: ChannelHost;
   /** Numbers of heartbeats that the agent's machine has not committed yet; -1: none. */
   waitingSince = -1;
   #next: { n: number; event: SlowEvent } | undefined;
   #isSightingUnderWay = false;
   #isGone = false;
-  #announce = () => {};
   /** What is asked waits for it: a number means nothing to the other side before. */
-  readonly #isAnnounced = new Promise<void>((resolve) => {
-    this.#announce = resolve;
-  });
+  #isAnnounced = false;
+  #onAnnounced: (() => void)[] | undefined;
 
-  constructor(host: ChannelHost, ch: number, index: number, agentId: string) {
+  constructor(
+    host: ChannelHost,
+    { ch, index, agentId, tokenId }: Pick<AgentChannel, "ch" | "index" | "agentId" | "tokenId">,
+  ) {
     this.#host = host;
     this.ch = ch;
     this.index = index;
     this.agentId = agentId;
+    this.tokenId = tokenId;
   }
 
   /** A numbered heartbeat that says nothing more. The short way, if the agent's state allows it. */
@@ -117,17 +120,23 @@ export class AgentChannel implements Channel, SlowBeat {
 
   /** The other side has been told of the channel. */
   announced(): void {
-    this.#announce();
+    this.#isAnnounced = true;
+    for (const resolve of this.#onAnnounced ?? []) resolve();
+    this.#onAnnounced = undefined;
   }
 
   /** The session does not carry the agent by this channel any more. */
   gone(): void {
     this.#isGone = true;
-    this.#announce();
+    this.announced();
   }
 
   async #ask(method: string, params: object, timeoutMs: number | null): Promise<CallAnswer> {
-    await this.#isAnnounced;
+    if (!this.#isAnnounced)
+      await new Promise<void>((resolve) => {
+        this.#onAnnounced ??= [];
+        this.#onAnnounced.push(resolve);
+      });
     return this.#isGone ? "lost" : this.#host.ask(this, method, params, timeoutMs);
   }
 
