@@ -41,6 +41,7 @@ async function soak(durationMs: number): Promise<Result> {
   });
   const wire = await Wire.open({ url: server.url, codec: "msgpack" });
   const movers = await Wire.open({ url: server.url, codec: "msgpack" });
+  const stop = new AbortController();
   const watcher = await connect({ url: server.url, token: server.token });
   try {
     await wire.hello();
@@ -51,7 +52,6 @@ async function soak(durationMs: number): Promise<Result> {
     await beating.acknowledged();
     const beats = new Beats(wire, beating);
     const rate = (await beats.greatest(GREATEST_S)) / 2;
-    const stop = new AbortController();
     const beside = [watch(watcher, stop.signal), move(movers, moving, stop.signal)];
     const samples: Sample[] = [];
     const took = await beats.steady(rate, sample(server, durationMs, samples));
@@ -59,6 +59,7 @@ async function soak(durationMs: number): Promise<Result> {
     await Promise.all(beside);
     return resultOf({ rate, durationMs, took, samples, lost: beats.open });
   } finally {
+    stop.abort();
     await watcher.close();
     movers.end();
     wire.end();

@@ -66,9 +66,11 @@ export class Beats {
   /** Sends at a steady rate until something has ended. How long each acknowledgement took, in milliseconds. */
   async steady(rate: number, until: Promise<unknown>): Promise<number[]> {
     let ended = false;
-    const end = until.then(() => {
+    const end = until.finally(() => {
       ended = true;
     });
+    // It is awaited below, when what is under way has been sent.
+    end.catch(() => {});
     this.#took = [];
     const began = performance.now();
     for (let sent = 0; !ended; sent++) {
