@@ -1,13 +1,14 @@
 import { fanout } from "./fanout.ts";
 import { snapshot } from "./snapshot.ts";
 import { stalled } from "./stalled.ts";
-import { type Result, writeResult } from "./support/results.ts";
+import { storm } from "./storm.ts";
+import { type Result, report } from "./support/results.ts";
 
 /*
  * `npm run bench` runs all benchmarks and rewrites their chapters of RESULTS.md; `npm run bench -- NAME …` runs some.
  * Exits with 1 when one cannot run or does not hold what it must.
  */
-const BENCHMARKS: Record<string, () => Promise<Result>> = { fanout, stalled, snapshot };
+const BENCHMARKS: Record<string, () => Promise<Result>> = { fanout, stalled, snapshot, storm };
 
 const chosen = process.argv.slice(2);
 const unknown = chosen.filter((name) => !Object.hasOwn(BENCHMARKS, name));
@@ -19,18 +20,5 @@ if (unknown.length > 0) {
 }
 for (const [name, run] of Object.entries(BENCHMARKS)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
-  console.log(`${name} …`);
-  try {
-    const result = await run();
-    writeResult(result);
-    for (const { what, ours, reference, ratio, holds } of result.rows) {
-      console.log(
-        `  ${holds ? "✔" : "✖"} ${what}: ${ours} (${reference}${ratio === null ? "" : `, ${ratio.toFixed(2)}`})`,
-      );
-      if (!holds) process.exitCode = 1;
-    }
-  } catch (error) {
-    console.error(`${name} could not run:`, error);
-    process.exitCode = 1;
-  }
+  await report(name, run);
 }

@@ -7,6 +7,7 @@ import { Checkpoint } from "./actors/checkpoint.ts";
 import { Completions } from "./actors/completions.ts";
 import { briefOf, type Drivers, Lifecycle } from "./actors/lifecycle.ts";
 import { loadRegistry } from "./actors/load.ts";
+import { Pacer } from "./actors/pacer.ts";
 import { type LifeSettings, Registry } from "./actors/registry.ts";
 import { startSweep } from "./actors/sweep.ts";
 import { createSeal } from "./auth/seal.ts";
@@ -158,7 +159,10 @@ async function build(
   };
 
   const completions = new Completions();
-  const attachments = new Attachments(registry, clock, (index) => {
+  const pacer = new Pacer(registry, clock, config.maxHeartbeatsPerSecond, (index, everyMs) =>
+    attachments.channelOf(index)?.pace(everyMs),
+  );
+  const attachments = new Attachments(registry, clock, pacer, (index) => {
     touch(index);
     const id = registry.idOf(index);
     if (id !== undefined) deliveries.channelChanged(id);
@@ -203,6 +207,7 @@ async function build(
     actors,
     beats,
     attachments,
+    pacer,
     completions,
     hub,
     deliveries,
@@ -258,6 +263,7 @@ async function build(
   closers.push(() => lifecycle.stop());
 
   registry.listenFrom(clock.now());
+  closers.push(pacer.start());
   closers.push(watchMemberships({ sessions, database, clock, log }));
   closers.push(startSweep({ registry, actors, clock, disconnectGraceMs: config.disconnectGraceMs }));
   const keepHouse = async () => {

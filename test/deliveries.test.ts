@@ -20,7 +20,7 @@ async function stand(t: TestContext, answer: (id: string) => Promise<CommandAnsw
   const { agent } = await wire.call("agent.create", { name: "Worker", board_id: board.id });
   const clock = new TurnedClock(Date.parse("2031-01-01T00:00:00.000Z"));
   const told: AgentCommand[] = [];
-  const channel = { tokenId: "", detached() {}, configure: async () => null, command: answer };
+  const channel = { tokenId: "", detached() {}, pace() {}, configure: async () => null, command: answer };
   const deliveries = new Deliveries({
     database,
     clock,

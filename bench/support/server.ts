@@ -52,7 +52,10 @@ export async function startBenchServer({ environment = {}, fill }: BenchServerOp
       cpuSeconds: () => cpuSeconds(pid),
       memoryBytes: () => memoryBytes(pid),
       async stop() {
+        const hasDied = child.exitCode !== null || child.signalCode !== null;
         await end(child);
+        // The Postgres that it has left ends with one that takes its place.
+        if (hasDied) await (await keepEmbedded({ dataDir, log: createLog("silent") })).stop();
         await clean();
       },
     };

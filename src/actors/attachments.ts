@@ -3,12 +3,15 @@ import type { CommandError } from "../protocol/agent-commands.ts";
 import type { Agent } from "../protocol/agents.ts";
 import type { Json } from "../protocol/fields.ts";
 import { FLAG } from "./columns.ts";
+import type { Pacer } from "./pacer.ts";
 import type { Registry } from "./registry.ts";
 
 /** An agent's end of a session. */
 export interface Channel {
   /** The public part of the token that the agent was attached with. */
   readonly tokenId: string;
+  /** Tells the agent how often to beat from now on. */
+  pace(everyMs: number): void;
   /** It carries the agent no more; `reason` goes to the other side. */
   detached(reason: "superseded" | "deleted" | "revoked"): void;
   /** Hands the agent its configuration. Resolves with null when it was applied, or with why not. */
@@ -27,13 +30,15 @@ export type CommandAnswer = { result: Json } | { error: CommandError } | "lost";
 export class Attachments {
   readonly #registry: Registry;
   readonly #clock: Clock;
+  readonly #pacer: Pacer;
   readonly #onChange: (index: number) => void;
   readonly #channels = new Map<number, Channel>();
 
   /** @param onChange told when another channel carries an agent, or none any more */
-  constructor(registry: Registry, clock: Clock, onChange: (index: number) => void) {
+  constructor(registry: Registry, clock: Clock, pacer: Pacer, onChange: (index: number) => void) {
     this.#registry = registry;
     this.#clock = clock;
+    this.#pacer = pacer;
     this.#onChange = onChange;
   }
 
@@ -51,6 +56,7 @@ export class Attachments {
     older?.detached("superseded");
     this.#registry.columns.set(index, FLAG.connected, true);
     this.#registry.columns.lostAt[index] = 0;
+    this.#pacer.attach(index);
     this.#onChange(index);
   }
 
@@ -58,6 +64,7 @@ export class Attachments {
   detach(index: number, channel: Channel): void {
     if (this.#channels.get(index) !== channel) return;
     this.#channels.delete(index);
+    this.#pacer.detach(index);
     this.#registry.columns.set(index, FLAG.connected, false);
     this.#registry.columns.lostAt[index] = this.#clock.now();
     this.#onChange(index);
@@ -67,6 +74,7 @@ export class Attachments {
   drop(index: number): void {
     const attached = this.#channels.get(index);
     this.#channels.delete(index);
+    this.#pacer.detach(index);
     attached?.detached("deleted");
   }
 

@@ -25,6 +25,9 @@ export class Columns {
   storedSeen = new Float64Array(FIRST_CAPACITY);
   /** Silence longer than this means offline, in milliseconds. */
   offlineAfter = new Float64Array(FIRST_CAPACITY);
+  /** How often it beats by its settings, and the longest interval that it may be keeping, in milliseconds; 0: unknown. */
+  every = new Float64Array(FIRST_CAPACITY);
+  kept = new Float64Array(FIRST_CAPACITY);
   /** When work is to go on. */
   dueAt = new Float64Array(FIRST_CAPACITY);
   /** When its socket was lost. */
@@ -45,6 +48,8 @@ export class Columns {
     this.lastSeen = grown(this.lastSeen, new Float64Array(capacity));
     this.storedSeen = grown(this.storedSeen, new Float64Array(capacity));
     this.offlineAfter = grown(this.offlineAfter, new Float64Array(capacity));
+    this.every = grown(this.every, new Float64Array(capacity));
+    this.kept = grown(this.kept, new Float64Array(capacity));
     this.dueAt = grown(this.dueAt, new Float64Array(capacity));
     this.lostAt = grown(this.lostAt, new Float64Array(capacity));
     this.no = grown(this.no, new Int32Array(capacity));
@@ -73,12 +78,14 @@ export class Columns {
   clear(index: number): void {
     for (const column of [this.lastSeen, this.storedSeen, this.offlineAfter, this.dueAt, this.lostAt])
       column[index] = 0;
+    for (const column of [this.every, this.kept]) column[index] = 0;
     for (const column of [this.flags, this.no]) column[index] = 0;
     for (const column of [this.version, this.generation, this.status, this.work]) column[index] = 0;
   }
 }
 
-function grown<T extends Uint8Array | Int32Array | Float64Array>(from: T, into: T): T {
+/** The longer column, with what the shorter one holds. */
+export function grown<T extends Uint8Array | Int32Array | Float64Array>(from: T, into: T): T {
   into.set(from);
   return into;
 }

@@ -7,6 +7,7 @@ import {
   WORK_STATES,
   type WorkState,
 } from "../../machines/model.ts";
+import { deadlineOf } from "../../machines/pace.ts";
 import { heartbeatEveryMs } from "../protocol/agents.ts";
 import type { Presence } from "../store/agent-rows.ts";
 import type { RestingRow } from "../store/agents.ts";
@@ -188,11 +189,16 @@ export class Registry {
         board_id: settings.belonging.boardId,
         gateway_id: settings.belonging.gatewayId,
       });
-    if (settings.every !== undefined)
-      this.columns.offlineAfter[index] = Math.max(
-        this.#settings.offlineAfterMs,
-        2 * heartbeatEveryMs({ every: settings.every }),
-      );
+    if (settings.every === undefined) return;
+    this.columns.every[index] = heartbeatEveryMs({ every: settings.every });
+    this.#setDeadline(index);
+  }
+
+  /** The longest interval between its heartbeats that the agent may be keeping, as it was told it, in milliseconds. */
+  keep(index: number, everyMs: number): void {
+    if (this.columns.kept[index] === everyMs) return;
+    this.columns.kept[index] = everyMs;
+    this.#setDeadline(index);
   }
 
   remove(index: number): void {
@@ -264,6 +270,11 @@ export class Registry {
   /** An event is under way: heartbeats have to queue behind it. */
   unrest(index: number): void {
     this.columns.set(index, FLAG.restful, false);
+  }
+
+  #setDeadline(index: number): void {
+    const { every, kept, offlineAfter } = this.columns;
+    offlineAfter[index] = deadlineOf(this.#settings.offlineAfterMs, every[index] ?? 0, kept[index] ?? 0);
   }
 
   #contextOf(index: number): AgentContext {

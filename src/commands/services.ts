@@ -2,6 +2,7 @@ import type { Actors } from "../actors/actors.ts";
 import type { Attachments } from "../actors/attachments.ts";
 import type { Beats } from "../actors/beats.ts";
 import type { Completions } from "../actors/completions.ts";
+import type { Pacer } from "../actors/pacer.ts";
 import type { Registry } from "../actors/registry.ts";
 import type { Seal } from "../auth/seal.ts";
 import type { Clock } from "../clock.ts";
@@ -23,6 +24,7 @@ export interface Services {
   actors: Actors;
   beats: Beats;
   attachments: Attachments;
+  pacer: Pacer;
   completions: Completions;
   hub: Hub;
   deliveries: Deliveries;

@@ -106,6 +106,15 @@ export class AgentChannel implements Channel, SlowBeat {
     this.#host.dropped(this, reason);
   }
 
+  pace(everyMs: number): void {
+    const tell = () => {
+      if (!this.#isGone) this.#host.notify("heartbeat_interval", { ch: this.ch, every_ms: everyMs });
+    };
+    // Not before the answer to the attach, which may say otherwise.
+    if (this.#isAnnounced) tell();
+    else this.#whenAnnounced(tell);
+  }
+
   async configure(agent: Agent, hash: string, token: string | undefined): Promise<string | null> {
     const params = { ch: this.ch, agent, hash, ...(token && { token }) };
     const answer = await this.#ask("config", params, CONFIGURE_MS);
@@ -121,7 +130,7 @@ export class AgentChannel implements Channel, SlowBeat {
   /** The other side has been told of the channel. */
   announced(): void {
     this.#isAnnounced = true;
-    for (const resolve of this.#onAnnounced ?? []) resolve();
+    for (const act of this.#onAnnounced ?? []) act();
     this.#onAnnounced = undefined;
   }
 
@@ -132,12 +141,13 @@ export class AgentChannel implements Channel, SlowBeat {
   }
 
   async #ask(method: string, params: object, timeoutMs: number | null): Promise<CallAnswer> {
-    if (!this.#isAnnounced)
-      await new Promise<void>((resolve) => {
-        this.#onAnnounced ??= [];
-        this.#onAnnounced.push(resolve);
-      });
+    if (!this.#isAnnounced) await new Promise<void>((resolve) => this.#whenAnnounced(resolve));
     return this.#isGone ? "lost" : this.#host.ask(this, method, params, timeoutMs);
+  }
+
+  #whenAnnounced(act: () => void): void {
+    this.#onAnnounced ??= [];
+    this.#onAnnounced.push(act);
   }
 
   /** Another agent gets the index of one that is gone, and a channel can outlive its agent. */

@@ -5,7 +5,6 @@ import { identify } from "../commands/identify.ts";
 import type { Services } from "../commands/services.ts";
 import { validate } from "../commands/table.ts";
 import type { Metrics } from "../metrics.ts";
-import { heartbeatEveryMs } from "../protocol/agents.ts";
 import { MusterError } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { sessionMethods } from "../protocol/session.ts";
@@ -162,7 +161,7 @@ export class Channels {
   }
 
   async #open({ agentId, tokenId }: AgentPrincipal): Promise<Attached> {
-    const { registry, attachments, config, database } = this.services;
+    const { registry, attachments, pacer, database } = this.services;
     const index = registry.indexOf(agentId);
     if (index === undefined) throw new MusterError("not_found", "The agent is not there any more.");
     if (this.#closed) throw new MusterError("unavailable", "The session has ended.");
@@ -191,12 +190,8 @@ export class Channels {
       this.#letGo(channel);
       throw new MusterError("unauthenticated", "The token is not good any more: it was revoked.");
     }
-    const heartbeat = {
-      every_ms: heartbeatEveryMs(agent.heartbeat_config),
-      offline_after_ms: registry.columns.offlineAfter[index] ?? config.offlineAfterMs,
-    };
     return {
-      result: { ch, agent: { ...agent, connected: true }, heartbeat },
+      result: { ch, agent: { ...agent, connected: true }, heartbeat: pacer.paceOf(index) },
       after: async () => channel.announced(),
     };
   }
