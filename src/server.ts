@@ -27,25 +27,21 @@ import { Sessions } from "./edge/sessions.ts";
 import { gatewayBrief } from "./gateways/briefs.ts";
 import { createLocalDriver } from "./gateways/local/driver.ts";
 import { createOpenClaw } from "./gateways/openclaw/openclaw.ts";
+import { startHousekeeping } from "./housekeeping.ts";
 import { Hub } from "./live/hub.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { IDLE_TIMEOUT_S, LIMITS } from "./protocol/limits.ts";
 import { ownSecretKey } from "./secret-key.ts";
-import { dropAgentCommands } from "./store/agent-commands.ts";
 import { readResting } from "./store/agents.ts";
 import { type AssignmentRow, readGatewaysOfKind, readProvisioned } from "./store/assignments.ts";
 import { createCommitter } from "./store/committer.ts";
 import { closeDatabase, isReachable, openDatabase } from "./store/database.ts";
-import { dropAnswers, KEPT_MS } from "./store/idempotency.ts";
 import { keepEmbedded } from "./store/kept-postgres.ts";
 import { migrate } from "./store/migrations.ts";
 
 /** Bytes that may wait for one socket to read. */
 const MOST_BUFFERED = 8 * 1_048_576;
-const HOUSEKEEPING_MS = 60 * 60 * 1_000;
-/** How long commands that have come to their end can be looked at, in milliseconds. */
-const COMMANDS_KEPT_MS = 7 * 24 * 60 * 60 * 1_000;
 
 /** A running server. */
 export interface Server {
@@ -98,6 +94,8 @@ async function build(
   closers.push(() => closeDatabase(database));
   const applied = await migrate(database);
   if (applied.length > 0) log.info({ applied }, "the database was brought up to date");
+  const { activityRetentionMs } = config;
+  closers.push(await startHousekeeping({ database, clock, log, activityRetentionMs }));
   const seal = createSeal(config.secretKey ?? (await ownSecretKey(config.dataDir)));
 
   const settings: LifeSettings = {
@@ -266,15 +264,6 @@ async function build(
   closers.push(pacer.start());
   closers.push(watchMemberships({ sessions, database, clock, log }));
   closers.push(startSweep({ registry, actors, clock, disconnectGraceMs: config.disconnectGraceMs }));
-  const keepHouse = async () => {
-    try {
-      await dropAnswers(database, new Date(clock.now() - KEPT_MS));
-      await dropAgentCommands(database, new Date(clock.now() - COMMANDS_KEPT_MS));
-    } catch (error) {
-      log.warn({ err: error }, "what is old could not be dropped; it is tried again");
-    }
-  };
-  closers.push(clock.every(HOUSEKEEPING_MS, keepHouse));
   for (const gateway of await readGatewaysOfKind(database, "openclaw"))
     gateways.changed({ ...gatewayBrief(gateway, seal), kind: gateway.kind });
   lifecycle.resume();
