@@ -1,4 +1,5 @@
 import { fanout } from "./fanout.ts";
+import { oneAFrame } from "./one-a-frame.ts";
 import { snapshot } from "./snapshot.ts";
 import { stalled } from "./stalled.ts";
 import { type Result, writeResult } from "./support/results.ts";
@@ -7,7 +8,12 @@ import { type Result, writeResult } from "./support/results.ts";
  * `npm run bench` runs all benchmarks and rewrites their chapters of RESULTS.md; `npm run bench -- NAME …` runs some.
  * Exits with 1 when one cannot run or does not hold what it must.
  */
-const BENCHMARKS: Record<string, () => Promise<Result>> = { fanout, stalled, snapshot };
+const BENCHMARKS: Record<string, () => Promise<Result>> = {
+  "one-a-frame": oneAFrame,
+  fanout,
+  stalled,
+  snapshot,
+};
 
 const chosen = process.argv.slice(2);
 const unknown = chosen.filter((name) => !Object.hasOwn(BENCHMARKS, name));

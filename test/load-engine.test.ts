@@ -8,7 +8,7 @@ import { clientFrame, FrameReader, OPCODE } from "../src/cli/load/frames.ts";
 import { Lane } from "../src/cli/load/lane.ts";
 import { LeanSocket } from "../src/cli/load/lean-socket.ts";
 import { measure } from "../src/cli/load/measure.ts";
-import { ClosedLoop, OpenLoop, type Pacing } from "../src/cli/load/pacing.ts";
+import { ClosedLoop, OpenLoop } from "../src/cli/load/pacing.ts";
 import { Recorder } from "../src/cli/load/recorder.ts";
 import { FIRST_NUMBER } from "../src/cli/load/round.ts";
 import { jsonCodec, msgpackCodec } from "../src/protocol/codec.ts";
@@ -83,7 +83,6 @@ test("heartbeats are written into frames that were encoded once, and acknowledge
 async function lanesTo(
   t: TestContext,
   count: number,
-  pacing: Pacing,
   answer: (n: number, acknowledge: (n: number) => void) => void,
 ) {
   const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
@@ -103,7 +102,7 @@ async function lanesTo(
   const read = ackReader(jsonCodec);
   return Promise.all(
     Array.from({ length: count }, async (_, position) => {
-      const lane = new Lane(position, 1, pacing);
+      const lane = new Lane(position, 1);
       await new Promise<void>((opened) => {
         const socket = new LeanSocket(`ws://127.0.0.1:${port}/`, "", {
           open() {
@@ -129,7 +128,7 @@ test("an acknowledgement covers every heartbeat up to its number, and only then 
   const recorder = new Recorder();
   const pacing = new ClosedLoop(recorder);
   const received: number[] = [];
-  const lanes = await lanesTo(t, 1, pacing, (n, acknowledge) => {
+  const lanes = await lanesTo(t, 1, (n, acknowledge) => {
     received.push(n - FIRST_NUMBER);
     // The third of each round, for all three.
     if (received.length % 3 === 0) acknowledge(n);
@@ -148,7 +147,7 @@ test("a server that stands still is charged for all that should have been sent m
   const pacing = new OpenLoop(recorder, 1_000);
   const STILL_MS = 400;
   let stillUntil = 0;
-  const lanes = await lanesTo(t, 2, pacing, (n, acknowledge) => {
+  const lanes = await lanesTo(t, 2, (n, acknowledge) => {
     stillUntil ||= performance.now() + STILL_MS;
     setTimeout(() => acknowledge(n), Math.max(0, stillUntil - performance.now()));
   });
@@ -164,7 +163,7 @@ test("what is never acknowledged is lost", async (t) => {
   const recorder = new Recorder();
   const pacing = new ClosedLoop(recorder);
   const stop = new AbortController();
-  const lanes = await lanesTo(t, 2, pacing, () => stop.abort());
+  const lanes = await lanesTo(t, 2, () => stop.abort());
   await measure(lanes, pacing, recorder, { warmUpMs: 0, durationMs: 60_000, stop: stop.signal });
   assert.deepEqual([recorder.acked, recorder.lost], [0, 6]);
   assert.equal(recorder.latencies().p50, null);

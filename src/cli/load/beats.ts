@@ -10,13 +10,15 @@ import { FIRST_NUMBER, type NumberReader, numberReader, Round } from "./round.ts
  * @param batch one message for all of them instead of one each
  */
 export function beatRound(codec: Codec, chs: readonly number[], batch: boolean): Round {
+  return new Round(codec.binary ? OPCODE.binary : OPCODE.text, beatMessages(codec, chs, batch));
+}
+
+/** The messages of `beatRound`, each with the number FIRST_NUMBER. */
+export function beatMessages(codec: Codec, chs: readonly number[], batch: boolean): Uint8Array[] {
   const messages = batch
     ? [notification("heartbeats", { n: FIRST_NUMBER, chs: codec.binary ? u32s(chs) : chs })]
     : chs.map((ch) => notification("heartbeat", { n: FIRST_NUMBER, ch }));
-  return new Round(
-    codec.binary ? OPCODE.binary : OPCODE.text,
-    messages.map((message) => bytesOf(codec, message)),
-  );
+  return messages.map((message) => bytesOf(codec, message));
 }
 
 /** Reads acknowledgements as the server writes them; one that is written otherwise is read as any other message. */

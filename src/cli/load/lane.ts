@@ -17,7 +17,7 @@ export class Lane {
   readonly position: number;
   /** How many heartbeats one frame is. */
   readonly weight: number;
-  readonly #pace: Pace;
+  #pace: Pace | undefined;
   #link: { socket: LeanSocket; round: Round } | undefined;
   #isWaiting = false;
   /** Frames that were sent or left out so far, and how many of them are acknowledged, lost or left out. */
@@ -27,21 +27,29 @@ export class Lane {
   sentAt = 0;
   /** Frames that are due and not sent, in the open loop. */
   owed = 0;
+  /** The first frame of the present pace. */
+  first = 0;
 
-  constructor(position: number, weight: number, pace: Pace) {
+  constructor(position: number, weight: number) {
     this.position = position;
     this.weight = weight;
-    this.#pace = pace;
   }
 
   get isOpen(): boolean {
     return this.#link !== undefined;
   }
 
+  /** Has another pace from now on; nothing may be under way. */
+  begin(pace: Pace): void {
+    this.#pace = pace;
+    this.first = this.sent;
+    this.owed = 0;
+  }
+
   opened(socket: LeanSocket, round: Round): void {
     this.#link = { socket, round };
     this.#isWaiting = false;
-    this.#pace.ready(this);
+    this.#pace?.ready(this);
   }
 
   closed(): void {
@@ -49,7 +57,7 @@ export class Lane {
     this.#link = undefined;
     const count = this.sent - this.settled;
     this.settled = this.sent;
-    if (count > 0) this.#pace.lost(this, count);
+    if (count > 0) this.#pace?.lost(this, count);
   }
 
   /**
@@ -84,12 +92,12 @@ export class Lane {
     const end = Math.min(this.sent, number - FIRST_NUMBER + 1);
     if (!(end > first)) return;
     this.settled = end;
-    this.#pace.acknowledged(this, first, end);
+    this.#pace?.acknowledged(this, first, end);
   }
 
   #resume(link: object): void {
     if (this.#link !== link) return;
     this.#isWaiting = false;
-    this.#pace.ready(this);
+    this.#pace?.ready(this);
   }
 }

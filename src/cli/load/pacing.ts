@@ -6,6 +6,7 @@ const TICK_MS = 1;
 
 /** Decides when lanes send. */
 export interface Pacing extends Pace {
+  /** Begins; what the lanes have sent before must be settled. */
   start(lanes: readonly Lane[]): void;
   /** Nothing is sent any more; acknowledgements still count. */
   stop(): void;
@@ -22,6 +23,7 @@ export class ClosedLoop implements Pacing {
 
   start(lanes: readonly Lane[]): void {
     this.#isRunning = true;
+    for (const lane of lanes) lane.begin(this);
     for (const lane of lanes) this.ready(lane);
   }
 
@@ -70,6 +72,7 @@ export class OpenLoop implements Pacing {
 
   start(lanes: readonly Lane[]): void {
     this.#lanes = lanes;
+    for (const lane of lanes) lane.begin(this);
     this.#intervalMs = (1_000 * (lanes[0]?.weight ?? 1)) / this.#rate;
     this.#startedAt = performance.now();
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
@@ -101,7 +104,7 @@ export class OpenLoop implements Pacing {
 
   /** Lane after lane, one frame each, and from the first again: so a frame's turn follows from its place in its lane. */
   #dueAt(lane: Lane, count: number): number {
-    return this.#startedAt + (count * this.#lanes.length + lane.position) * this.#intervalMs;
+    return this.#startedAt + ((count - lane.first) * this.#lanes.length + lane.position) * this.#intervalMs;
   }
 
   #tick(): void {

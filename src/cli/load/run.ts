@@ -40,10 +40,7 @@ export async function runLoad(options: RunOptions): Promise<Summary> {
     },
     failed: (why) => failure.abort(why),
   };
-  const lanes = Array.from(
-    { length: sockets },
-    (_, position) => new Lane(position, batch ? channels : 1, pacing),
-  );
+  const lanes = Array.from({ length: sockets }, (_, position) => new Lane(position, batch ? channels : 1));
   const sessions = lanes.map((lane, position) => {
     const first = position * channels;
     const own = tokens.slice(first, first + channels);
