@@ -1,5 +1,6 @@
 import { fanout } from "./fanout.ts";
 import { oneAFrame } from "./one-a-frame.ts";
+import { scale } from "./scale.ts";
 import { snapshot } from "./snapshot.ts";
 import { stalled } from "./stalled.ts";
 import { type Result, writeResult } from "./support/results.ts";
@@ -10,20 +11,26 @@ import { type Result, writeResult } from "./support/results.ts";
  */
 const BENCHMARKS: Record<string, () => Promise<Result>> = {
   "one-a-frame": oneAFrame,
+  scale: () => scale("scale", [100, 1_000, 10_000]),
   fanout,
   stalled,
   snapshot,
 };
 
+/** These run only when they are named: attaching so many agents takes minutes. */
+const LONG: typeof BENCHMARKS = {
+  "scale-large": () => scale("scale-large", [100, 1_000, 10_000, 100_000]),
+};
+
 const chosen = process.argv.slice(2);
-const unknown = chosen.filter((name) => !Object.hasOwn(BENCHMARKS, name));
+const unknown = chosen.filter((name) => !Object.hasOwn({ ...BENCHMARKS, ...LONG }, name));
 if (unknown.length > 0) {
   console.error(
-    `there is no benchmark ${unknown.join(", ")}; there are ${Object.keys(BENCHMARKS).join(", ")}`,
+    `there is no benchmark ${unknown.join(", ")}; there are ${Object.keys({ ...BENCHMARKS, ...LONG }).join(", ")}`,
   );
   process.exit(2);
 }
-for (const [name, run] of Object.entries(BENCHMARKS)) {
+for (const [name, run] of Object.entries(chosen.length > 0 ? { ...BENCHMARKS, ...LONG } : BENCHMARKS)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
   console.log(`${name} …`);
   try {

@@ -1,6 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import postgres from "postgres";
+import { updateLastSeen } from "./reference-beats.ts";
 
 /*
  * Heartbeats on Socket.IO with its acknowledgements, committed in groups as ours are: whatever has come within 5 ms is one UPDATE,
@@ -44,8 +45,7 @@ async function commit(): Promise<void> {
   acknowledgements = [];
   beats = new Map();
   isCommitting = true;
-  await sql`update agents a set last_seen_at = to_timestamp(u.ms / 1000)
-    from unnest(${nos}::int[], ${times}::float8[]) u (no, ms) where a.no = u.no`;
+  await updateLastSeen(sql, nos, times);
   isCommitting = false;
   for (const acknowledge of waiting) acknowledge();
   if (acknowledgements.length > 0) setTimeout(commit, COMMIT_INTERVAL_MS);

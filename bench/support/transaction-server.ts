@@ -1,7 +1,7 @@
-import { randomUUID } from "node:crypto";
 import postgres from "postgres";
 import { type UwsSocket, uws } from "../../src/edge/uws.ts";
 import { jsonCodec } from "../../src/protocol/codec.ts";
+import { beatInTransaction } from "./reference-beats.ts";
 
 /*
  * Heartbeats as the reference service does them: a transaction each, with an UPDATE of the agent and an INSERT of an event, from
@@ -47,11 +47,6 @@ process.on("disconnect", () => process.exit(0));
 
 async function beat(socket: UwsSocket<Data>, n: number): Promise<void> {
   const data = socket.getUserData();
-  const { agentId } = data;
-  await sql.begin((transaction) => [
-    transaction`update agents set status = 'online', last_seen_at = now(), updated_at = now() where id = ${agentId}`,
-    transaction`insert into activity_events (id, event_type, message, agent_id)
-      values (${randomUUID()}, 'agent.heartbeat', 'Heartbeat received.', ${agentId})`,
-  ]);
+  await beatInTransaction(sql, data.agentId);
   if (data.isOpen) socket.send(String(jsonCodec.encode({ method: "ack", params: { n } })), false, false);
 }
