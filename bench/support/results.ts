@@ -17,6 +17,8 @@ export interface Row {
 export interface Result {
   name: string;
   title: string;
+  /** A picture beside RESULTS.md that belongs to it. */
+  chart?: string;
   rows: Row[];
 }
 
@@ -73,7 +75,7 @@ export function writeResult(result: Result): void {
   writeFileSync(FILE, `${[...others.map((chapter) => chapter.trim()), chapterOf(result)].join("\n\n")}\n`);
 }
 
-function chapterOf({ name, title, rows }: Result): string {
+function chapterOf({ name, title, chart, rows }: Result): string {
   const cpu = cpus();
   const lines = [
     ["what", "ours", "reference", "ratio", "holds"],
@@ -96,6 +98,7 @@ function chapterOf({ name, title, rows }: Result): string {
     "",
     `${new Date().toISOString().slice(0, 10)}, Muster ${version}, Node ${process.versions.node}, Linux ${release()}, ` +
       `${cpu.length} × ${cpu[0]?.model.trim()}`,
+    ...(chart === undefined ? [] : ["", `![${title}](${chart})`]),
     "",
     head,
     `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`,

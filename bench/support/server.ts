@@ -142,7 +142,8 @@ async function end(child: ChildProcess): Promise<void> {
 /** Clock ticks a second in /proc, fixed on Linux. */
 const TICKS = 100;
 
-async function cpuSeconds(pid: number): Promise<number> {
+/** CPU time that a process has used so far, in seconds. */
+export async function cpuSeconds(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
