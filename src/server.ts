@@ -38,6 +38,7 @@ import { type AssignmentRow, readGatewaysOfKind, readProvisioned } from "./store
 import { createCommitter } from "./store/committer.ts";
 import { closeDatabase, isReachable, openDatabase } from "./store/database.ts";
 import { keepEmbedded } from "./store/kept-postgres.ts";
+import { createLookups } from "./store/lookups.ts";
 import { migrate } from "./store/migrations.ts";
 
 /** Bytes that may wait for one socket to read. */
@@ -156,6 +157,7 @@ async function build(
     if (id !== undefined) hub.touched(id, registry.belongingOf(index));
   };
 
+  const lookups = createLookups(database);
   const completions = new Completions();
   const pacer = new Pacer(registry, clock, config.maxHeartbeatsPerSecond, (index, everyMs) =>
     attachments.channelOf(index)?.pace(everyMs),
@@ -165,7 +167,7 @@ async function build(
     const id = registry.idOf(index);
     if (id !== undefined) deliveries.channelChanged(id);
   });
-  const deliveries = new Deliveries({ database, registry, attachments, hub, clock, log });
+  const deliveries = new Deliveries({ database, lookups, registry, attachments, hub, clock, log });
   closers.push(() => deliveries.stop());
   const actors = new Actors({
     registry,
@@ -201,6 +203,7 @@ async function build(
     log,
     seal,
     database,
+    lookups,
     registry,
     actors,
     beats,

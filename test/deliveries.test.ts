@@ -6,6 +6,7 @@ import { createLog } from "../src/log.ts";
 import type { AgentCommand } from "../src/protocol/agent-commands.ts";
 import { MusterError } from "../src/protocol/errors.ts";
 import { insertAgentCommand } from "../src/store/agent-commands.ts";
+import { createLookups } from "../src/store/lookups.ts";
 import { until } from "./support/await.ts";
 import { startTestServer } from "./support/server.ts";
 import { TurnedClock } from "./support/turned-clock.ts";
@@ -25,6 +26,7 @@ async function stand(t: TestContext, answer: (id: string) => Promise<CommandAnsw
     database,
     clock,
     log: createLog("silent"),
+    lookups: createLookups(database),
     registry: { indexOf: () => 0 },
     attachments: { channelOf: () => channel },
     hub: { commanded: (command) => told.push(command) },

@@ -1,7 +1,6 @@
 import type { Agent } from "../protocol/agents.ts";
 import { MusterError } from "../protocol/errors.ts";
 import { type AgentRow, toAgent } from "../store/agent-rows.ts";
-import { readAgents } from "../store/agents.ts";
 import type { Services } from "./services.ts";
 
 /** A row as everyone may see it. */
@@ -11,10 +10,10 @@ export function show(services: Pick<Services, "registry">, row: AgentRow): Agent
 
 /** The agent as it is in Postgres now. */
 export async function readAndShow(
-  services: Pick<Services, "registry" | "database">,
+  services: Pick<Services, "registry" | "lookups">,
   agentId: string,
 ): Promise<Agent> {
-  const [row] = await readAgents(services.database, [agentId]);
+  const row = await services.lookups.agent(agentId);
   if (row) return show(services, row);
   throw new MusterError("not_found", "The agent is not there any more.");
 }

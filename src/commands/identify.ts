@@ -1,12 +1,7 @@
 import type { AgentPrincipal, UserPrincipal } from "../auth/principals.ts";
 import { readToken, tokenMatches } from "../auth/tokens.ts";
 import { MusterError } from "../protocol/errors.ts";
-import {
-  type AgentIdentityRow,
-  readAgentIdentity,
-  readUserIdentity,
-  useAgentToken,
-} from "../store/tokens.ts";
+import { type AgentIdentityRow, readUserIdentity, useAgentToken } from "../store/tokens.ts";
 import type { Services } from "./services.ts";
 
 /** Whose token it is, and until when it is good (milliseconds since the epoch; null: no end). */
@@ -28,7 +23,7 @@ export async function identify(services: Services, token: string): Promise<Ident
       "unauthenticated",
       "This is not a token: tokens begin with mst_user_ or mst_agent_, and are copied whole.",
     );
-  const { database, clock } = services;
+  const { database, lookups, clock } = services;
   if (presented.kind === "user") {
     const row = await readUserIdentity(database, presented.id);
     if (!row || !tokenMatches(presented, row.hash)) throw new MusterError("unauthenticated", UNKNOWN);
@@ -39,7 +34,7 @@ export async function identify(services: Services, token: string): Promise<Ident
     };
   }
   if (presented.kind === "agent") {
-    const row = await readAgentIdentity(database, presented.id);
+    const row = await lookups.agentIdentity(presented.id);
     if (!row || !tokenMatches(presented, row.hash)) throw new MusterError("unauthenticated", UNKNOWN);
     const expiresAt = checkExpiry(row.expires_at, clock.now());
     if (row.used_at === null) await firstUse(services, row);

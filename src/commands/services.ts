@@ -11,6 +11,7 @@ import type { RemoteGateways } from "../gateways/remote.ts";
 import type { Hub } from "../live/hub.ts";
 import type { Log } from "../log.ts";
 import type { Database } from "../store/database.ts";
+import type { Lookups } from "../store/lookups.ts";
 import type { Deliveries } from "./deliveries.ts";
 
 /** The parts of the server that commands work with. */
@@ -20,6 +21,7 @@ export interface Services {
   log: Log;
   seal: Seal;
   database: Database;
+  lookups: Lookups;
   registry: Registry;
   actors: Actors;
   beats: Beats;

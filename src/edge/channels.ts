@@ -8,7 +8,6 @@ import type { Metrics } from "../metrics.ts";
 import { MusterError } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { sessionMethods } from "../protocol/session.ts";
-import { agentTokenExists } from "../store/tokens.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
 import { AgentChannel } from "./agent-channel.ts";
 import type { CallAnswer } from "./calls.ts";
@@ -161,7 +160,7 @@ export class Channels {
   }
 
   async #open({ agentId, tokenId }: AgentPrincipal): Promise<Attached> {
-    const { registry, attachments, pacer, database } = this.services;
+    const { registry, attachments, pacer, lookups } = this.services;
     const index = registry.indexOf(agentId);
     if (index === undefined) throw new MusterError("not_found", "The agent is not there any more.");
     if (this.#closed) throw new MusterError("unavailable", "The session has ended.");
@@ -181,7 +180,7 @@ export class Channels {
     // Read after the channel is there: a token that ends from now on finds it, one that ended before is not found.
     const [agent, isGood] = await Promise.all([
       readAndShow(this.services, agentId),
-      agentTokenExists(database, tokenId),
+      lookups.agentToken(tokenId),
     ]).catch((error) => {
       this.#letGo(channel);
       throw error;

@@ -12,7 +12,7 @@ import { refusalOf } from "./refusals.ts";
 import { StaleChange, writeChanges } from "./write-changes.ts";
 
 /** Most changes in one transaction: more wait for the next. */
-const MAX_GROUP = 1_000;
+const MAX_GROUP = 500;
 const NOT_KNOWN =
   "The connection to the database was lost on the way: look whether it was done, then try again.";
 
