@@ -300,8 +300,8 @@ export function react(state: AgentState, event: AgentEvent): { state: AgentState
 }
 
 /**
- * Whether a heartbeat changes nothing but last_seen in this state, so that it may take the short way around the
- * machine (unless every heartbeat is to be recorded).
+ * Whether a heartbeat changes nothing but last_seen in this state, so that it may take the short way around the machine.
+ * Where every heartbeat is to be recorded, that is done there too, with the words of `recordBeat`.
  */
 export function beatOnlySetsLastSeen(status: Status | "gone", work: WorkState): boolean {
   return (status === "online" || status === "updating" || status === "deleting") && work !== "confirming";

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { STATUSES, type Status } from "../machines/model.ts";
 import { Actors } from "./actors/actors.ts";
 import { Attachments } from "./actors/attachments.ts";
+import { BeatLog } from "./actors/beat-log.ts";
 import { Beats } from "./actors/beats.ts";
 import { Checkpoint } from "./actors/checkpoint.ts";
 import { Completions } from "./actors/completions.ts";
@@ -114,15 +115,18 @@ async function build(
     alone: (work) => committer.alone(work),
     log,
   });
-  const beats = new Beats(
+  const beats = new Beats({
     registry,
     checkpoint,
-    () => committer.beatsWait(),
-    (seen, reported) => {
-      hub.seen(seen);
+    wake: () => committer.beatsWait(),
+    onCommitted: ({ indexes, reported, events }) => {
+      hub.seen(indexes);
+      hub.recorded(events);
       for (const index of reported) touch(index);
     },
-  );
+    log: settings.recordEveryBeat ? new BeatLog() : undefined,
+    isTold: () => hub.isWatched,
+  });
   const committer = createCommitter({
     database,
     intervalMs: config.commitIntervalMs,

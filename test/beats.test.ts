@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
+import { BeatLog } from "../src/actors/beat-log.ts";
 import { Beats } from "../src/actors/beats.ts";
 import { FLAG } from "../src/actors/columns.ts";
 import { MAILBOX_BOUND, Mailbox, type Message } from "../src/actors/mailbox.ts";
@@ -17,14 +18,15 @@ function stand() {
   let wakes = 0;
   const committed: number[][] = [];
   const journaled: number[] = [];
-  const beats = new Beats(
+  const beats = new Beats({
     registry,
-    { note: (index) => journaled.push(index), reached: () => {} },
-    () => {
+    checkpoint: { note: (index) => journaled.push(index), reached: () => {} },
+    wake: () => {
       wakes += 1;
     },
-    (indexes) => committed.push([...indexes]),
-  );
+    onCommitted: ({ indexes }) => committed.push([...indexes]),
+    log: new BeatLog(),
+  });
   let lastNo = 0;
   const add = () => {
     lastNo += 1;
@@ -92,11 +94,11 @@ test("B8 a sender is acknowledged with the batch that holds what it sent, and no
   assert.deepEqual(asker.heard, ["mark"]);
   beats.touch(index, 6);
   beats.expect(asker);
-  batch?.committed(1);
+  batch?.committed(1, []);
   assert.deepEqual(asker.heard, ["mark", "ack"]);
   const next = beats.take();
   assert.deepEqual([...(next?.times ?? [])], [6]);
-  next?.committed(2);
+  next?.committed(2, []);
   assert.deepEqual(asker.heard, ["mark", "ack", "mark", "ack"]);
 });
 
@@ -130,7 +132,7 @@ test("B8 a batch that Postgres did not take comes again, with what came since, a
       [2, { activity: "blocked" }],
     ]),
   );
-  again?.committed(2);
+  again?.committed(2, []);
   assert.deepEqual(asker.heard, ["mark", "mark", "ack"]);
   assert.deepEqual(committed.flat().sort(), [one, other]);
   assert.equal(registry.columns.has(one, FLAG.dirty), false);
@@ -143,7 +145,7 @@ test("B8 what waits for an agent that is gone is not given to the next holder of
   replace(index);
   const afterwards = beats.take();
   assert.deepEqual([...(afterwards?.nos ?? [])], [], "never seen, so nothing to write");
-  afterwards?.committed(null);
+  afterwards?.committed(null, []);
   beats.touch(index, 7);
   beats.report(index, { activity: "busy" });
   const lost = beats.take();
@@ -152,6 +154,36 @@ test("B8 what waits for an agent that is gone is not given to the next holder of
   const again = beats.take();
   assert.deepEqual([...(again?.nos ?? [])], []);
   assert.deepEqual(again?.reports ?? [], []);
+});
+
+test("P20 each heartbeat is logged, and a batch that Postgres did not take comes again as it was", () => {
+  const { beats, add } = stand();
+  const [one, other] = [add(), add()];
+  beats.beat(one, 5);
+  beats.touch(other, 6);
+  beats.beat(one, 7);
+  const asker = sender();
+  beats.expect(asker);
+  const batch = beats.take();
+  assert.deepEqual(
+    [batch?.events?.nos, batch?.events?.times].map((list) => [...(list ?? [])]),
+    [
+      [1, 1],
+      [5, 7],
+    ],
+  );
+  beats.beat(other, 8);
+  beats.expect(asker);
+  batch?.failed();
+  const again = beats.take();
+  assert.deepEqual(again?.events, batch?.events);
+  again?.committed(1, []);
+  assert.deepEqual(asker.heard, ["mark"], "what came since is not committed yet");
+  const last = beats.take();
+  assert.deepEqual([...(last?.events?.times ?? [])], [8]);
+  last?.committed(2, []);
+  assert.deepEqual(asker.heard, ["mark", "mark", "ack"]);
+  assert.equal(beats.take(), null);
 });
 
 test("the mailbox keeps the order, merges heartbeats that wait, and holds so many requests", () => {

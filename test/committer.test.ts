@@ -102,6 +102,8 @@ test("B8 a report that Postgres refuses is dropped alone, and the heartbeats are
       { no: nos[0] ?? 0, report: { said: { activity: "\u0000" } } },
       { no: nos[1] ?? 0, report: { said: { activity: "busy" } } },
     ],
+    events: null,
+    isTold: false,
     committed: () => heard.push("committed"),
     failed: () => heard.push("failed"),
   });

@@ -1,5 +1,8 @@
+import type { ActivityRow } from "../store/activity.ts";
+import type { BeatEvents } from "../store/beat-events.ts";
 import type { BeatBatch } from "../store/heartbeat-writer.ts";
 import type { Facts, Report } from "../store/presence.ts";
+import type { BeatLog } from "./beat-log.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { FLAG } from "./columns.ts";
 import { IndexList } from "./index-list.ts";
@@ -22,6 +25,16 @@ export interface BeatSender {
   acknowledge(): void;
 }
 
+/** What Postgres has now. */
+export interface CommittedBeats {
+  /** Whose last_seen. */
+  indexes: Int32Array;
+  /** Whose report. */
+  reported: readonly number[];
+  /** New events of heartbeats, where somebody is to be told of them. */
+  events: readonly ActivityRow[];
+}
+
 /** An agent in a batch: by its small key too, as its index may be another's by the time that the batch is committed. */
 interface Reported {
   index: number;
@@ -37,28 +50,33 @@ export class Beats {
   readonly #registry: Registry;
   readonly #checkpoint: Pick<Checkpoint, "note" | "reached">;
   readonly #wake: () => void;
-  readonly #onCommitted: (indexes: Int32Array, reported: readonly number[]) => void;
+  readonly #onCommitted: (committed: CommittedBeats) => void;
+  readonly #log: BeatLog | undefined;
+  readonly #isTold: () => boolean;
   readonly #dirty = new IndexList();
   readonly #reports = new Map<number, Report>();
   /** The last word on each agent, where it is short: agents repeat themselves. */
   readonly #said = new Map<number, string>();
   #senders: BeatSender[] = [];
 
-  /**
-   * @param checkpoint told whose last_seen stands in the journal
-   * @param wake told when there is something to take
-   * @param onCommitted told whose last_seen, and whose report, Postgres has now
-   */
-  constructor(
-    registry: Registry,
-    checkpoint: Pick<Checkpoint, "note" | "reached">,
-    wake: () => void,
-    onCommitted: (indexes: Int32Array, reported: readonly number[]) => void,
-  ) {
-    this.#registry = registry;
-    this.#checkpoint = checkpoint;
-    this.#wake = wake;
-    this.#onCommitted = onCommitted;
+  constructor(parts: {
+    registry: Registry;
+    /** Told whose last_seen stands in the journal. */
+    checkpoint: Pick<Checkpoint, "note" | "reached">;
+    /** Told when there is something to take. */
+    wake: () => void;
+    onCommitted: (committed: CommittedBeats) => void;
+    /** Where every heartbeat leaves an event; undefined: none does. */
+    log?: BeatLog | undefined;
+    /** Whether somebody is to be told of these events. */
+    isTold?: () => boolean;
+  }) {
+    this.#registry = parts.registry;
+    this.#checkpoint = parts.checkpoint;
+    this.#wake = parts.wake;
+    this.#onCommitted = parts.onCommitted;
+    this.#log = parts.log;
+    this.#isTold = parts.isTold ?? (() => false);
   }
 
   /** Agents whose heartbeats wait. */
@@ -67,6 +85,12 @@ export class Beats {
   }
 
   /** The short way of a heartbeat. Whether it may be taken is the `restful` flag's to say. */
+  beat(index: number, at: number): void {
+    this.#log?.record(this.#registry.columns.no[index] ?? 0, at);
+    this.touch(index, at);
+  }
+
+  /** The same for another sign of life, which leaves no event. */
   touch(index: number, at: number): void {
     const { columns } = this.#registry;
     if (at > (columns.lastSeen[index] ?? 0)) columns.lastSeen[index] = at;
@@ -116,7 +140,9 @@ export class Beats {
     const { columns } = this.#registry;
     const indexes = this.#dirty.take(MAX_BATCH);
     // Who waits for something beyond this batch is acknowledged with a later one.
-    const isAll = this.#dirty.length === 0 && this.#reports.size <= MOST_REPORTS;
+    const events = this.#log?.take() ?? null;
+    const isLogged = this.#log?.isEmpty ?? true;
+    const isAll = isLogged && this.#dirty.length === 0 && this.#reports.size <= MOST_REPORTS;
     const senders = isAll ? this.#senders : [];
     if (isAll) this.#senders = [];
     for (const sender of senders) {
@@ -138,22 +164,26 @@ export class Beats {
     }
     return this.#batch(
       { indexes: indexes.subarray(0, count), nos: nos.subarray(0, count), times: times.subarray(0, count) },
-      this.#takeReports(),
-      senders,
+      { reports: this.#takeReports(), events, senders },
     );
   }
 
   #batch(
     { indexes, nos, times }: { indexes: Int32Array; nos: Int32Array; times: Float64Array },
-    reports: readonly Reported[],
-    senders: readonly BeatSender[],
+    {
+      reports,
+      events,
+      senders,
+    }: { reports: readonly Reported[]; events: BeatEvents | null; senders: readonly BeatSender[] },
   ): BeatBatch {
     const { columns } = this.#registry;
     return {
       nos,
       times,
       reports,
-      committed: (seq) => {
+      events,
+      isTold: events !== null && this.#isTold(),
+      committed: (seq, entries) => {
         for (let position = 0; position < indexes.length; position++) {
           const index = indexes[position] ?? 0;
           if (columns.no[index] !== nos[position]) continue;
@@ -162,13 +192,11 @@ export class Beats {
         }
         if (seq !== null) this.#checkpoint.reached(seq, indexes.length);
         for (const sender of senders) sender.acknowledge();
-        this.#onCommitted(
-          indexes,
-          reports.map(({ index }) => index),
-        );
+        this.#onCommitted({ indexes, reported: reports.map(({ index }) => index), events: entries });
         if (!this.#isEmpty) this.#wake();
       },
       failed: () => {
+        if (events) this.#log?.putBack(events);
         for (const index of indexes) if (!columns.has(index, FLAG.dirty)) this.#mark(index);
         for (const { index, no, report } of reports)
           if (columns.no[index] === no) this.#reports.set(index, { ...report, ...this.#reports.get(index) });
@@ -188,7 +216,8 @@ export class Beats {
   }
 
   get #isEmpty(): boolean {
-    return this.#dirty.length === 0 && this.#reports.size === 0 && this.#senders.length === 0;
+    const isLogged = this.#log?.isEmpty ?? true;
+    return isLogged && this.#dirty.length === 0 && this.#reports.size === 0 && this.#senders.length === 0;
   }
 
   #add(index: number, report: Report): void {

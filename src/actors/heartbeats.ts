@@ -34,7 +34,7 @@ export async function heartbeat(
   else if (!registry.columns.has(index, FLAG.restful))
     await actors.send(index, { type: "beat", quiet: false, at }, { lasting: true });
   else {
-    beats.touch(index, at);
+    beats.beat(index, at);
     return committed(beats);
   }
   // What it said of itself is committed apart from the transition.

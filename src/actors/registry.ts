@@ -17,7 +17,7 @@ import { Columns, FLAG } from "./columns.ts";
 export interface LifeSettings {
   offlineAfterMs: number;
   checkinDeadlineMs: number;
-  /** Every heartbeat is to leave an activity event: none may take the short way. */
+  /** Every heartbeat is to leave an activity event. */
   recordEveryBeat: boolean;
 }
 
@@ -262,9 +262,7 @@ export class Registry {
 
   /** No event is under way for the agent: whether heartbeats may take the short way is for its state to say. */
   rest(index: number): void {
-    const restful =
-      !this.#settings.recordEveryBeat && beatOnlySetsLastSeen(this.statusOf(index), this.workOf(index));
-    this.columns.set(index, FLAG.restful, restful);
+    this.columns.set(index, FLAG.restful, beatOnlySetsLastSeen(this.statusOf(index), this.workOf(index)));
   }
 
   /** An event is under way: heartbeats have to queue behind it. */

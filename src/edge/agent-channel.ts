@@ -70,7 +70,7 @@ export class AgentChannel implements Channel, SlowBeat {
   beat(n: number, at: number): void {
     const { registry, beats } = this.#host.services;
     if (!this.#isThere) return;
-    if (registry.columns.has(this.index, FLAG.restful)) beats.touch(this.index, at);
+    if (registry.columns.has(this.index, FLAG.restful)) beats.beat(this.index, at);
     else this.#beatSlowly(n, { type: "beat", quiet: false, at });
   }
 

@@ -83,6 +83,11 @@ export class Hub {
     });
   }
 
+  /** Whether somebody watches anything. */
+  get isWatched(): boolean {
+    return this.#topics.size > 0;
+  }
+
   /** Something about an agent is different now. `left`: where it was shown before, if elsewhere. */
   touched(agentId: string, shown: Shown, left?: Shown): void {
     this.#pendingOf(shown.organizationId)?.touch(agentId, left ? agentTopics(agentId, left) : []);

@@ -53,6 +53,6 @@ export async function dropHeartbeats(database: Queries, upTo: number): Promise<v
 }
 
 /** Whole numbers as Postgres reads an array: as text it is made several times faster than element by element. */
-function arrayOf(numbers: Int32Array | Float64Array): string {
+export function arrayOf(numbers: Int32Array | Float64Array | readonly number[]): string {
   return `{${numbers.join(",")}}`;
 }

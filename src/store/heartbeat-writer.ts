@@ -1,6 +1,8 @@
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
+import type { ActivityRow } from "./activity.ts";
 import type { Availability } from "./availability.ts";
+import { type BeatEvents, insertBeatEvents } from "./beat-events.ts";
 import { type Database, isPassing } from "./database.ts";
 import { appendHeartbeats } from "./heartbeat-journal.ts";
 import { Pace } from "./pace.ts";
@@ -13,8 +15,15 @@ export interface BeatBatch {
   readonly times: Float64Array;
   /** What some of them reported of themselves. */
   readonly reports: readonly KeyedReport[];
-  /** Postgres has them all. `seq`: the place of the times in the journal; null where the batch had none. */
-  committed(seq: number | null): void;
+  /** Those that are to leave an event each; null: none. */
+  readonly events: BeatEvents | null;
+  /** Whether somebody is to be told of the events. */
+  readonly isTold: boolean;
+  /**
+   * Postgres has them all. `seq`: the place of the times in the journal, null where the batch had none; `events`: the new
+   * ones, where somebody is to be told of them.
+   */
+  committed(seq: number | null, events: readonly ActivityRow[]): void;
   /** Postgres has none for certain: they are to be taken again. */
   failed(): void;
 }
@@ -59,15 +68,16 @@ export function createHeartbeatWriter({
   const commit = async (beats: BeatBatch) => {
     const stopwatch = metrics.commitDuration.startTimer();
     try {
-      const { nos, times, reports } = beats;
+      const { nos, times, reports, events, isTold } = beats;
       const seq = nos.length === 0 ? null : await appendHeartbeats(database, nos, times);
+      const entries = events ? await insertBeatEvents(database, events, isTold) : [];
       const refused = reports.length === 0 ? [] : await alone(() => writeReports(database, reports));
       for (const error of refused)
         log.error({ err: error }, "a report in a heartbeat was refused by Postgres and is dropped");
       metrics.commits.inc();
       metrics.commitRows.observe(nos.length);
       stopwatch();
-      beats.committed(seq);
+      beats.committed(seq, entries);
     } catch (error) {
       beats.failed();
       isWaiting = true;

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { TestContext } from "node:test";
 import type { AgentEvent } from "../../machines/model.ts";
 import { Actors, type Committal } from "../../src/actors/actors.ts";
+import { BeatLog } from "../../src/actors/beat-log.ts";
 import { Beats } from "../../src/actors/beats.ts";
 import { Checkpoint } from "../../src/actors/checkpoint.ts";
 import { FLAG } from "../../src/actors/columns.ts";
@@ -48,14 +49,14 @@ export function moveTo(place: Place | undefined): Rider {
 export class ActorStand {
   readonly clock = new TurnedClock(Date.parse("2030-01-01T00:00:00.000Z"));
   readonly database: Database;
-  readonly #recordEveryBeat: boolean;
+  readonly recordEveryBeat: boolean;
   /** What was told of each committed transition, in order. */
   committals: Committal[] = [];
   #parts: Parts;
 
   private constructor(database: Database, recordEveryBeat: boolean) {
     this.database = database;
-    this.#recordEveryBeat = recordEveryBeat;
+    this.recordEveryBeat = recordEveryBeat;
     this.#parts = this.#build();
   }
 
@@ -179,12 +180,13 @@ export class ActorStand {
   }
 
   /** A heartbeat by the short way where the agent's flag allows it, as sessions do. Says which way it took. */
-  beat(id: string): { short: boolean; done: Promise<unknown> } {
+  beat(id: string, quiet = false): { short: boolean; done: Promise<unknown> } {
     const index = this.indexOf(id);
     const at = this.clock.now();
     if (!this.registry.columns.has(index, FLAG.restful))
-      return { short: false, done: this.send(id, { type: "beat", quiet: false, at }) };
-    this.beats.touch(index, at);
+      return { short: false, done: this.send(id, { type: "beat", quiet, at }) };
+    if (quiet) this.beats.touch(index, at);
+    else this.beats.beat(index, at);
     return { short: true, done: Promise.resolve() };
   }
 
@@ -221,7 +223,7 @@ export class ActorStand {
     const settings = {
       offlineAfterMs: OFFLINE_AFTER_MS,
       checkinDeadlineMs: CHECKIN_MS,
-      recordEveryBeat: this.#recordEveryBeat,
+      recordEveryBeat: this.recordEveryBeat,
     };
     const registry = new Registry(settings);
     const checkpoint = new Checkpoint({
@@ -231,12 +233,13 @@ export class ActorStand {
       alone: (work) => committer.alone(work),
       log,
     });
-    const beats = new Beats(
+    const beats = new Beats({
       registry,
       checkpoint,
-      () => committer.beatsWait(),
-      () => {},
-    );
+      wake: () => committer.beatsWait(),
+      onCommitted: () => {},
+      log: this.recordEveryBeat ? new BeatLog() : undefined,
+    });
     const committer = createCommitter({
       database,
       intervalMs: 1,
