@@ -1,8 +1,6 @@
 import { AgentsSession } from "../../src/cli/load/agents-session.ts";
-import { inParallel } from "../../src/cli/load/fleet.ts";
+import { inParallel } from "../../src/cli/load/in-parallel.ts";
 import { Lane } from "../../src/cli/load/lane.ts";
-
-const OPENING = 32;
 
 /** Agents attached to a server of ours, ready to be measured. */
 export interface AgentsLanes {
@@ -42,7 +40,7 @@ export async function openAgents(
     await Promise.all(sessions.map((session) => session.close()));
   };
   try {
-    await inParallel(sessions, (session) => Promise.race([session.start(), failed]), OPENING);
+    await inParallel(sessions, (session) => Promise.race([session.start(), failed]));
   } catch (error) {
     await close();
     throw error;

@@ -1,12 +1,10 @@
 import { ackReader, beatMessages, beatRound } from "../../src/cli/load/beats.ts";
-import { inParallel } from "../../src/cli/load/fleet.ts";
 import { OPCODE } from "../../src/cli/load/frames.ts";
+import { inParallel } from "../../src/cli/load/in-parallel.ts";
 import { Lane } from "../../src/cli/load/lane.ts";
 import { LeanSocket } from "../../src/cli/load/lean-socket.ts";
 import { FIRST_NUMBER, type NumberReader, numberReader, Round } from "../../src/cli/load/round.ts";
 import { jsonCodec } from "../../src/protocol/codec.ts";
-
-const OPENING = 32;
 
 /** How a server is spoken to that is none of ours: what is sent, and how an acknowledgement of a number looks. */
 export interface Speech {
@@ -80,7 +78,7 @@ export async function openLanes(
   const close = () => {
     for (const socket of sockets) socket.abort();
   };
-  await inParallel(lanes, open, OPENING).catch((error: unknown) => {
+  await inParallel(lanes, open).catch((error: unknown) => {
     close();
     throw error;
   });

@@ -33,7 +33,8 @@ export async function round({ lanes, rate, warmUpMs, durationMs, cpuSeconds }: R
   const { seconds } = await measure(lanes, pacing, recorder, { warmUpMs, durationMs });
   const cpu = ((await cpuSeconds()) - cpuBefore) / ((performance.now() - began) / 1_000);
   const { p99 } = recorder.latencies();
-  if (recorder.lost > 0 || p99 === null) throw new Error(`${recorder.lost} heartbeats were lost`);
+  if (recorder.lost > 0) throw new Error(`${recorder.lost} heartbeats were lost`);
+  if (p99 === null) throw new Error(`no heartbeat was sent and acknowledged within ${durationMs} ms`);
   const acked = recorder.acked / seconds;
   return { rate: acked, p99, serverUs: (cpu * 1e6) / acked };
 }

@@ -8,13 +8,14 @@ import { METHODS } from "../../protocol/methods.ts";
 import { serverNotifications } from "../../protocol/session.ts";
 import { CLIENT } from "../target.ts";
 import { ackReader, beatRound } from "./beats.ts";
+import { inParallel } from "./in-parallel.ts";
 import type { Lane } from "./lane.ts";
 import { LeanSocket } from "./lean-socket.ts";
 
 /** How long a server may be away before the load gives up, in milliseconds. */
 const GIVE_UP_MS = 10_000;
 /** How long the first heartbeats of a session may take: each is a transition, in milliseconds. */
-const COME_ONLINE_MS = 60_000;
+const COME_ONLINE_MS = 120_000;
 /** The number of these: less than any that a lane sends. */
 const FIRST_BEAT = 1;
 
@@ -108,12 +109,10 @@ export class AgentsSession {
   async #attachAll(): Promise<void> {
     const socket = this.#socket;
     try {
-      const attached = await Promise.all(
-        this.#options.tokens.map((token) =>
-          this.#connection.request("agent.attach", { token }, COME_ONLINE_MS),
-        ),
-      );
-      const chs = attached.map((answer) => METHODS["agent.attach"].result.parse(answer).ch);
+      const chs = await inParallel(this.#options.tokens, async (token) => {
+        const answer = await this.#connection.request("agent.attach", { token });
+        return METHODS["agent.attach"].result.parse(answer).ch;
+      });
       await this.#comeOnline(chs);
       if (socket === undefined || socket !== this.#socket || !this.#connection.isOpen) return;
       clearTimeout(this.#giveUp);

@@ -1,9 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type Client, MusterError } from "../../client/index.ts";
+import { inParallel } from "./in-parallel.ts";
 
-/** Requests under way while agents are made and removed, at most: half of what a session may have. */
-const WIDTH = 32;
 /** Agents that are looked up and removed at a time. */
 const PAGE = 500;
 /** Nothing is removed when the server does not answer within this time, in milliseconds. */
@@ -44,11 +43,10 @@ export async function makeFleet(owner: Client, count: number, stop: AbortSignal)
     undo.push(() =>
       owner.request("enrolment.delete", { enrolment_id: enrolment.id }, { timeoutMs: BACK_MS }),
     );
-    const tokens: string[] = [];
     const numbers = Array.from({ length: count }, (_, position) => position + 1);
-    await inParallel(numbers, async (number) => {
+    const tokens = await inParallel(numbers, async (number) => {
       stop.throwIfAborted();
-      tokens.push((await owner.request("agent.enroll", { token, name: `${name} ${number}` })).token);
+      return (await owner.request("agent.enroll", { token, name: `${name} ${number}` })).token;
     });
     return { tokens, made: `the gateway and the board "${name}" and their agents`, remove };
   } catch (error) {
@@ -81,23 +79,4 @@ async function removeAgents(owner: Client, board_id: string): Promise<void> {
         }),
     );
   }
-}
-
-/** Does something for each, some at a time. After a failure nothing new is begun, and what was begun is waited for. */
-export async function inParallel<T>(
-  items: Iterable<T>,
-  work: (item: T) => Promise<unknown>,
-  width = WIDTH,
-): Promise<void> {
-  const rest = items[Symbol.iterator]();
-  const failures: unknown[] = [];
-  const worker = async () => {
-    while (failures.length === 0) {
-      const next = rest.next();
-      if (next.done) return;
-      await work(next.value).catch((error: unknown) => failures.push(error));
-    }
-  };
-  await Promise.all(Array.from({ length: width }, worker));
-  if (failures.length > 0) throw failures[0];
 }

@@ -1,14 +1,11 @@
 import { AgentsSession, type Trouble } from "./agents-session.ts";
-import { inParallel } from "./fleet.ts";
+import { inParallel } from "./in-parallel.ts";
 import { Lane } from "./lane.ts";
 import { measure } from "./measure.ts";
 import type { LoadOptions } from "./options.ts";
 import { ClosedLoop, OpenLoop } from "./pacing.ts";
 import { Recorder } from "./recorder.ts";
 import type { Summary } from "./summary.ts";
-
-/** Sockets that are opened, and have their agents attached, at a time. */
-const OPENING = 32;
 
 export interface RunOptions extends LoadOptions {
   url: string;
@@ -49,7 +46,7 @@ export async function runLoad(options: RunOptions): Promise<Summary> {
   try {
     onProgress(`attaching ${tokens.length} agents over ${sockets} sockets`);
     const aborted = untilAborted(ended);
-    await inParallel(sessions, (session) => Promise.race([session.start(), aborted]), OPENING);
+    await inParallel(sessions, (session) => Promise.race([session.start(), aborted]));
     onProgress("measuring");
     const { seconds, cpu } = await measure(lanes, pacing, recorder, { ...options, stop: ended });
     failure.signal.throwIfAborted();
