@@ -26,8 +26,8 @@ const MOST_P99_MS = 1_000;
  */
 const HEAP_MB = 128;
 /**
- * What memory may grow, by the line through all samples: a few times its ups and downs in such a heap. In one minute that is 2
- * bytes a heartbeat, in ten 0.2; what is kept of one by mistake (an entry in a map, a closure) is 40 bytes at least.
+ * What memory may grow, by the line through all samples: twice its ups and downs in such a heap. It is less than two bytes for
+ * each heartbeat of a minute; what is kept of one by mistake (an entry in a map, a closure) is 40 at least.
  */
 const MOST_GROWN_BYTES = 8e6;
 

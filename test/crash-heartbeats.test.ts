@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { bundledServer } from "./support/bundled-server.ts";
 import { crashing } from "./support/crash-fixture.ts";
 import { seeded } from "./support/seeded.ts";
 import type { Message, Wire } from "./support/wire.ts";
 
-const AGENTS = 100;
+const AGENTS = 50;
 const ROUNDS = 20;
 /** The server dies within so many milliseconds after it has acknowledged something. */
 const MOST_MS = 250;
@@ -111,7 +112,7 @@ class Load {
 
 test(`B8 kill -9 under full load at ${ROUNDS} random moments: after each restart every acknowledged heartbeat is there`, async (t) => {
   const random = seeded(t);
-  const server = await crashing(t);
+  const server = await crashing(t, [await bundledServer()]);
   await server.start();
   const agents = await directAgents(await server.wire());
   const ids = agents.map(({ id }) => id);
