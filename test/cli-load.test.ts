@@ -142,7 +142,7 @@ test("load tells what the server says of its agents", async (t) => {
     server.clock.advance(1_000);
     const now = server.clock.now();
     await until(
-      async () => (await server.database`select last_seen_at from presence`)[0]?.last_seen_at >= now,
+      async () => (await server.database`select last_seen_at from last_seen`)[0]?.last_seen_at >= now,
       { what: "the other agent to go on" },
     );
   }
