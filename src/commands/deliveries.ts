@@ -127,7 +127,8 @@ export class Deliveries {
     if (!channel) return undefined;
     const known = this.#pumps.get(agentId);
     if (known?.channel === channel) return known;
-    const pump = { channel, out: new Set<string>(), pumping: false, more: false, again: false };
+    // What was handed over before comes first: a command queued just now must not overtake it.
+    const pump = { channel, out: new Set<string>(), pumping: false, more: false, again: true };
     this.#pumps.set(agentId, pump);
     return pump;
   }
