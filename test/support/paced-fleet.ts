@@ -13,6 +13,8 @@ interface Obedient {
   index: number;
   everyMs: number;
   attached: boolean;
+  /** How often it was attached: what was said on an earlier channel does not reach it on a later one. */
+  channel: number;
   beatAt: number;
   nextAt: number;
 }
@@ -39,13 +41,16 @@ export class PacedFleet {
     });
     this.pacer = new Pacer(this.registry, this.clock, most, (index, everyMs) => {
       this.told += 1;
-      this.clock.after(LATENCY_MS, () => this.#hear(index, everyMs));
+      const { channel } = this.#agent(index);
+      this.clock.after(LATENCY_MS, () => {
+        if (this.#agent(index).channel === channel) this.#hear(index, everyMs);
+      });
     });
     // Before there is anybody: what is assumed of those who are there at a start would hide what they are told.
     this.pacer.start();
     for (const [index, seconds] of wishes.entries()) {
       this.registry.add(rowOf(index + 1, seconds));
-      this.agents.push({ index, everyMs: 0, attached: false, beatAt: 0, nextAt: 0 });
+      this.agents.push({ index, everyMs: 0, attached: false, channel: 0, beatAt: 0, nextAt: 0 });
     }
   }
 
@@ -55,6 +60,7 @@ export class PacedFleet {
     const isBack = agent.attached;
     this.pacer.attach(agent.index);
     agent.attached = true;
+    agent.channel += 1;
     agent.everyMs = this.pacer.paceOf(agent.index).every_ms;
     agent.nextAt = this.clock.now() + (part * agent.everyMs) / 2;
     if (!isBack) this.#beat(agent, this.clock.now());
