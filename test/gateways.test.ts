@@ -111,7 +111,7 @@ test("gateway.status counts agents, and gateway.retry goes on with all that were
   const stand = await enter(t, "new");
   const { gateway, gatewayId, wire } = stand;
   const refusal = { error: { code: "INVALID_REQUEST", message: "no room" } };
-  gateway.fault("agents.create", refusal, 2);
+  gateway.fault("agents.create", refusal, { times: 2 });
   const agents = [await create(stand, "Ada"), await create(stand, "Bob")];
   const status = () => wire.call("gateway.status", { gateway_id: gatewayId });
   await until(async () => (await status()).failed === 2, { what: "both to be given up" });

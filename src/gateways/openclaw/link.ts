@@ -137,7 +137,8 @@ export class Link {
         if (signal?.aborted) done(calledOff());
         else if (state === "ready") done();
         else if (state === "refused" || state === "pairing_required") done(this.#notReady(false));
-        else if (state === "closed") done(new LinkLost("The link to the gateway was closed"));
+        else if (state === "closed")
+          done(new LinkLost("The link to the gateway was closed", { wasSent: false }));
       };
       const cancel = this.#parts.clock.after(withinMs, () => done(this.#notReady(true)));
       this.#watchers.add(look);
@@ -176,7 +177,7 @@ export class Link {
   async #ask(method: string, params: object, timeoutMs: number, signal?: AbortSignal): Promise<unknown> {
     const socket = this.#socket;
     if (signal?.aborted) throw calledOff();
-    if (this.#life.state !== "ready" || !socket) throw new LinkLost(this.#trouble());
+    if (this.#life.state !== "ready" || !socket) throw new LinkLost(this.#trouble(), { wasSent: false });
     return this.#pending.ask(method, params, {
       send: (text) => socket.send(text),
       maxBytes: this.#hello?.maxPayload ?? 0,
@@ -278,7 +279,7 @@ export class Link {
     this.#onHangUp();
     this.#onHangUp = () => {};
     this.#socket = null;
-    this.#pending.lose(new LinkLost(this.#trouble()));
+    this.#pending.lose(new LinkLost(this.#trouble(), { wasSent: true }));
   }
 
   #trouble(): string {
