@@ -1,36 +1,40 @@
+import { beatEvents } from "./beat-events.ts";
 import { fanout } from "./fanout.ts";
+import { oneAFrame } from "./one-a-frame.ts";
+import { scale } from "./scale.ts";
 import { snapshot } from "./snapshot.ts";
 import { stalled } from "./stalled.ts";
-import { type Result, writeResult } from "./support/results.ts";
+import { storm } from "./storm.ts";
+import { type Result, report } from "./support/results.ts";
 
 /*
  * `npm run bench` runs all benchmarks and rewrites their chapters of RESULTS.md; `npm run bench -- NAME …` runs some.
  * Exits with 1 when one cannot run or does not hold what it must.
  */
-const BENCHMARKS: Record<string, () => Promise<Result>> = { fanout, stalled, snapshot };
+const BENCHMARKS: Record<string, () => Promise<Result>> = {
+  "one-a-frame": oneAFrame,
+  scale: () => scale("scale", [100, 1_000, 10_000]),
+  storm,
+  "beat-events": beatEvents,
+  fanout,
+  stalled,
+  snapshot,
+};
+
+/** These run only when they are named: attaching so many agents takes minutes. */
+const LONG: typeof BENCHMARKS = {
+  "scale-large": () => scale("scale-large", [100, 1_000, 10_000, 100_000]),
+};
 
 const chosen = process.argv.slice(2);
-const unknown = chosen.filter((name) => !Object.hasOwn(BENCHMARKS, name));
+const unknown = chosen.filter((name) => !Object.hasOwn({ ...BENCHMARKS, ...LONG }, name));
 if (unknown.length > 0) {
   console.error(
-    `there is no benchmark ${unknown.join(", ")}; there are ${Object.keys(BENCHMARKS).join(", ")}`,
+    `there is no benchmark ${unknown.join(", ")}; there are ${Object.keys({ ...BENCHMARKS, ...LONG }).join(", ")}`,
   );
   process.exit(2);
 }
-for (const [name, run] of Object.entries(BENCHMARKS)) {
+for (const [name, run] of Object.entries(chosen.length > 0 ? { ...BENCHMARKS, ...LONG } : BENCHMARKS)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
-  console.log(`${name} …`);
-  try {
-    const result = await run();
-    writeResult(result);
-    for (const { what, ours, reference, ratio, holds } of result.rows) {
-      console.log(
-        `  ${holds ? "✔" : "✖"} ${what}: ${ours} (${reference}${ratio === null ? "" : `, ${ratio.toFixed(2)}`})`,
-      );
-      if (!holds) process.exitCode = 1;
-    }
-  } catch (error) {
-    console.error(`${name} could not run:`, error);
-    process.exitCode = 1;
-  }
+  await report(name, run);
 }

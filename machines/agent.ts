@@ -1,4 +1,4 @@
-import { transition } from "xstate";
+import { createActor } from "xstate";
 import {
   type AgentContext,
   type AgentEvent,
@@ -268,6 +268,27 @@ export function newborn(birth: Birth): AgentState {
   return { status: "provisioning", work: "idle", context };
 }
 
+/**
+ * What XState's `transition` makes anew for every event, and what takes it longer than the transition itself. The machine
+ * neither spawns nor invokes nor emits, so it leaves no trace in it, and one serves for all.
+ */
+const scope = ((): Parameters<typeof agentMachine.transition>[2] => {
+  const birth = { name: "", managed: false, listeningSince: 0, offlineAfterMs: 0, checkinDeadlineMs: 0 };
+  const self = createActor(agentMachine, { input: newborn(birth).context });
+  const nothing = () => {};
+  return {
+    self,
+    system: self.system,
+    id: self.id,
+    sessionId: self.sessionId,
+    logger: nothing,
+    defer: nothing,
+    emit: nothing,
+    stopChild: nothing,
+    actionExecutor: nothing,
+  };
+})();
+
 /** XState's own actions (raise, assign) are spent inside the transition; what is left is ours. */
 function isEffect(action: { type: string }): action is Effect {
   return !action.type.startsWith("xstate.");
@@ -279,16 +300,18 @@ export function react(state: AgentState, event: AgentEvent): { state: AgentState
     value: { life: state.status, work: state.work },
     context: state.context,
   });
-  const [next, actions] = transition(agentMachine, snapshot, event);
-  const { life: status, work } = next.value;
   const effects: Effect[] = [];
-  for (const action of actions) if (isEffect(action)) effects.push(action);
+  scope.actionExecutor = (action) => {
+    if (isEffect(action)) effects.push(action);
+  };
+  const next = agentMachine.transition(snapshot, event, scope);
+  const { life: status, work } = next.value;
   return { state: { status, work, context: next.context }, effects };
 }
 
 /**
- * Whether a heartbeat changes nothing but last_seen in this state, so that it may take the short way around the
- * machine (unless every heartbeat is to be recorded).
+ * Whether a heartbeat changes nothing but last_seen in this state, so that it may take the short way around the machine.
+ * Where every heartbeat is to be recorded, that is done there too, with the words of `recordBeat`.
  */
 export function beatOnlySetsLastSeen(status: Status | "gone", work: WorkState): boolean {
   return (status === "online" || status === "updating" || status === "deleting") && work !== "confirming";

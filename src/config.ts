@@ -34,6 +34,8 @@ const environmentSchema = z.object({
   MUSTER_HISTORY_CHANGES: whole(1_000, 1, 1_000_000),
   MUSTER_HISTORY_BYTES: whole(4_194_304, 1_024, 1_073_741_824),
   MUSTER_HEARTBEAT_EVENTS: z.enum(["transitions", "every"]).default("transitions"),
+  MUSTER_MAX_HEARTBEATS_PER_SECOND: whole(50_000, 1, 1_000_000_000),
+  MUSTER_ACTIVITY_RETENTION: duration("30d"),
   MUSTER_SECRET_KEY: z.string().min(16, "must be at least 16 characters").optional(),
   MUSTER_ALLOWED_ORIGINS: z
     .string()
@@ -65,6 +67,9 @@ export type Config = Readonly<{
   checkinDeadlineMs: number;
   commitIntervalMs: number;
   heartbeatEvents: "transitions" | "every";
+  /** What all agents on sockets together are told to send at most, in heartbeats a second. */
+  maxHeartbeatsPerSecond: number;
+  activityRetentionMs: number;
   /** What a topic keeps for those who come back. */
   history: Readonly<{ changes: number; bytes: number }>;
   /** Undefined: a key of its own, kept in `dataDir`. */
@@ -101,6 +106,8 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     checkinDeadlineMs: env.MUSTER_CHECKIN_DEADLINE,
     commitIntervalMs: env.MUSTER_COMMIT_INTERVAL,
     heartbeatEvents: env.MUSTER_HEARTBEAT_EVENTS,
+    maxHeartbeatsPerSecond: env.MUSTER_MAX_HEARTBEATS_PER_SECOND,
+    activityRetentionMs: env.MUSTER_ACTIVITY_RETENTION,
     history: Object.freeze({ changes: env.MUSTER_HISTORY_CHANGES, bytes: env.MUSTER_HISTORY_BYTES }),
     secretKey: env.MUSTER_SECRET_KEY,
     allowedOrigins: Object.freeze(env.MUSTER_ALLOWED_ORIGINS),

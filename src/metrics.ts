@@ -5,19 +5,24 @@ import { METHODS } from "./protocol/methods.ts";
 
 type Status = (typeof STATUSES)[number];
 
+/** A count that costs nothing to raise: Prometheus' own is put together at each scrape. */
+export interface Tally {
+  inc(by?: number): void;
+}
+
 /** The figures of one server, in a registry of its own: a process can run several. */
 export interface Metrics {
   /** Sessions that are open. */
   readonly sessions: Gauge;
   /** Heartbeats that are committed. */
-  readonly heartbeats: Counter;
+  readonly heartbeats: Tally;
   readonly commits: Counter;
   /** In seconds. */
   readonly commitDuration: Histogram;
   /** Rows written by one commit. */
   readonly commitRows: Histogram;
-  readonly framesIn: Counter;
-  readonly framesOut: Counter;
+  readonly framesIn: Tally;
+  readonly framesOut: Tally;
   /** Counts one request. Names that are no method of ours count as `unknown`, so that clients cannot add series. */
   countRequest(method: string): void;
   /** Counts one error that left the server. */
@@ -59,11 +64,27 @@ export function createMetrics(): Metrics {
   });
   // So that a rate over the first error of its kind is not lost.
   for (const reason of Object.keys(ERRORS)) errors.inc({ reason }, 0);
-  const counter = (name: string, help: string) => new Counter({ name, help, registers });
+  const tally = (name: string, help: string): Tally => {
+    let count = 0;
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(count);
+      },
+    });
+    return {
+      inc(by = 1) {
+        count += by;
+      },
+    };
+  };
   return {
     sessions: new Gauge({ name: "muster_sessions", help: "Open sessions", registers }),
-    heartbeats: counter("muster_heartbeats_total", "Heartbeats committed"),
-    commits: counter("muster_commits_total", "Commits to Postgres"),
+    heartbeats: tally("muster_heartbeats_total", "Heartbeats committed"),
+    commits: new Counter({ name: "muster_commits_total", help: "Commits to Postgres", registers }),
     commitDuration: new Histogram({
       name: "muster_commit_duration_seconds",
       help: "How long a commit took",
@@ -76,8 +97,8 @@ export function createMetrics(): Metrics {
       buckets: [1, 10, 100, 1_000, 10_000, 100_000],
       registers,
     }),
-    framesIn: counter("muster_frames_in_total", "Frames received"),
-    framesOut: counter("muster_frames_out_total", "Frames sent to single sessions"),
+    framesIn: tally("muster_frames_in_total", "Frames received"),
+    framesOut: tally("muster_frames_out_total", "Frames sent to single sessions"),
     countRequest: (method) => requests.inc({ method: Object.hasOwn(METHODS, method) ? method : "unknown" }),
     countError: (reason) => errors.inc({ reason }),
     agentsFrom(source) {

@@ -2,10 +2,13 @@ import { randomUUID } from "node:crypto";
 import { STATUSES, type Status } from "../machines/model.ts";
 import { Actors } from "./actors/actors.ts";
 import { Attachments } from "./actors/attachments.ts";
+import { BeatLog } from "./actors/beat-log.ts";
 import { Beats } from "./actors/beats.ts";
-import { FLAG } from "./actors/columns.ts";
+import { Checkpoint } from "./actors/checkpoint.ts";
 import { Completions } from "./actors/completions.ts";
 import { briefOf, type Drivers, Lifecycle } from "./actors/lifecycle.ts";
+import { loadRegistry } from "./actors/load.ts";
+import { Pacer } from "./actors/pacer.ts";
 import { Recovery } from "./actors/recovery.ts";
 import { type LifeSettings, Registry } from "./actors/registry.ts";
 import { startSweep } from "./actors/sweep.ts";
@@ -17,6 +20,7 @@ import { createGatewayReports } from "./commands/gateway-reports.ts";
 import { workspacesRoot } from "./commands/gateways.ts";
 import type { Services } from "./commands/services.ts";
 import type { Config } from "./config.ts";
+import { createFailures } from "./edge/failures.ts";
 import { type Listener, listen } from "./edge/listener.ts";
 import { watchMemberships } from "./edge/membership-watch.ts";
 import { createRoutes } from "./edge/routes.ts";
@@ -25,25 +29,22 @@ import { Sessions } from "./edge/sessions.ts";
 import { gatewayBrief } from "./gateways/briefs.ts";
 import { createLocalDriver } from "./gateways/local/driver.ts";
 import { createOpenClaw } from "./gateways/openclaw/openclaw.ts";
+import { startHousekeeping } from "./housekeeping.ts";
 import { Hub } from "./live/hub.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { IDLE_TIMEOUT_S, LIMITS } from "./protocol/limits.ts";
 import { ownSecretKey } from "./secret-key.ts";
-import { dropAgentCommands } from "./store/agent-commands.ts";
-import { readAllResting, readResting } from "./store/agents.ts";
+import { readResting } from "./store/agents.ts";
 import { type AssignmentRow, readGatewaysOfKind, readProvisioned } from "./store/assignments.ts";
 import { createCommitter } from "./store/committer.ts";
 import { closeDatabase, isReachable, openDatabase } from "./store/database.ts";
-import { dropAnswers, KEPT_MS } from "./store/idempotency.ts";
 import { keepEmbedded } from "./store/kept-postgres.ts";
+import { createLookups } from "./store/lookups.ts";
 import { migrate } from "./store/migrations.ts";
 
 /** Bytes that may wait for one socket to read. */
 const MOST_BUFFERED = 8 * 1_048_576;
-const HOUSEKEEPING_MS = 60 * 60 * 1_000;
-/** How long commands that have come to their end can be looked at, in milliseconds. */
-const COMMANDS_KEPT_MS = 7 * 24 * 60 * 60 * 1_000;
 
 /** A running server. */
 export interface Server {
@@ -96,6 +97,8 @@ async function build(
   closers.push(() => closeDatabase(database));
   const applied = await migrate(database);
   if (applied.length > 0) log.info({ applied }, "the database was brought up to date");
+  const { activityRetentionMs } = config;
+  closers.push(await startHousekeeping({ database, clock, log, activityRetentionMs }));
   const seal = createSeal(config.secretKey ?? (await ownSecretKey(config.dataDir)));
 
   const settings: LifeSettings = {
@@ -104,19 +107,27 @@ async function build(
     recordEveryBeat: config.heartbeatEvents === "every",
   };
   const registry = new Registry(settings);
-  await readAllResting(database, (rows) => {
-    for (const row of rows) registry.add(row);
-  });
   metrics.agentsFrom(() => countByStatus(registry));
 
-  const beats = new Beats(
+  const checkpoint = new Checkpoint({
     registry,
-    () => committer.beatsWait(),
-    (seen, reported) => {
-      hub.seen(seen);
+    database,
+    clock,
+    alone: (work) => committer.alone(work),
+    log,
+  });
+  const beats = new Beats({
+    registry,
+    checkpoint,
+    wake: () => committer.beatsWait(),
+    onCommitted: ({ indexes, reported, events }) => {
+      hub.seen(indexes);
+      hub.recorded(events);
       for (const index of reported) touch(index);
     },
-  );
+    log: settings.recordEveryBeat ? new BeatLog() : undefined,
+    isTold: () => hub.isWatched,
+  });
   const committer = createCommitter({
     database,
     intervalMs: config.commitIntervalMs,
@@ -125,6 +136,8 @@ async function build(
     log,
   });
   closers.push(() => committer.stop());
+  closers.push(() => checkpoint.stop());
+  await loadRegistry(database, registry, checkpoint);
 
   let listener: Listener | undefined;
   const hub = new Hub({
@@ -133,14 +146,11 @@ async function build(
     log,
     agents: {
       linkOf: (gatewayId) => gateways.linkOf(gatewayId),
-      isConnected: (id) => {
-        const index = registry.indexOf(id);
-        return index !== undefined && registry.columns.has(index, FLAG.connected);
-      },
+      presenceOf: (id) => registry.presenceOf(id),
       seenOf: (index) => {
         const id = registry.idOf(index);
         if (id === undefined) return undefined;
-        return { id, at: registry.columns.lastSeen[index] ?? 0, shown: registry.belongingOf(index) };
+        return { id, at: registry.columns.storedSeen[index] ?? 0, shown: registry.belongingOf(index) };
       },
     },
     publish: (channel, frame) => listener?.publish(channel, frame),
@@ -152,13 +162,17 @@ async function build(
     if (id !== undefined) hub.touched(id, registry.belongingOf(index));
   };
 
+  const lookups = createLookups(database);
   const completions = new Completions();
-  const attachments = new Attachments(registry, clock, (index) => {
+  const pacer = new Pacer(registry, clock, config.maxHeartbeatsPerSecond, (index, everyMs) =>
+    attachments.channelOf(index)?.pace(everyMs),
+  );
+  const attachments = new Attachments(registry, clock, pacer, (index) => {
     touch(index);
     const id = registry.idOf(index);
     if (id !== undefined) deliveries.channelChanged(id);
   });
-  const deliveries = new Deliveries({ database, registry, attachments, hub, clock, log });
+  const deliveries = new Deliveries({ database, lookups, registry, attachments, hub, clock, log });
   closers.push(() => deliveries.stop());
   const actors = new Actors({
     registry,
@@ -201,10 +215,12 @@ async function build(
     log,
     seal,
     database,
+    lookups,
     registry,
     actors,
     beats,
     attachments,
+    pacer,
     completions,
     hub,
     deliveries,
@@ -217,6 +233,7 @@ async function build(
     services,
     metrics,
     node: randomUUID(),
+    failed: createFailures({ metrics, log }),
     onClosed: (session: Session) => {
       sessions.remove(session);
       metrics.sessions.set(sessions.size);
@@ -259,18 +276,10 @@ async function build(
   closers.push(() => lifecycle.stop());
 
   registry.listenFrom(clock.now());
+  closers.push(pacer.start());
   closers.push(watchMemberships({ sessions, database, clock, log }));
   closers.push(() => recovery.stop());
   closers.push(startSweep({ registry, actors, clock, disconnectGraceMs: config.disconnectGraceMs }));
-  const keepHouse = async () => {
-    try {
-      await dropAnswers(database, new Date(clock.now() - KEPT_MS));
-      await dropAgentCommands(database, new Date(clock.now() - COMMANDS_KEPT_MS));
-    } catch (error) {
-      log.warn({ err: error }, "what is old could not be dropped; it is tried again");
-    }
-  };
-  closers.push(clock.every(HOUSEKEEPING_MS, keepHouse));
   for (const gateway of await readGatewaysOfKind(database, "openclaw"))
     gateways.changed({ ...gatewayBrief(gateway, seal), kind: gateway.kind });
   lifecycle.resume();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
+import { BeatLog } from "../src/actors/beat-log.ts";
 import { Beats } from "../src/actors/beats.ts";
 import { FLAG } from "../src/actors/columns.ts";
 import { MAILBOX_BOUND, Mailbox, type Message } from "../src/actors/mailbox.ts";
@@ -16,13 +17,16 @@ function stand() {
   });
   let wakes = 0;
   const committed: number[][] = [];
-  const beats = new Beats(
+  const journaled: number[] = [];
+  const beats = new Beats({
     registry,
-    () => {
+    checkpoint: { note: (index) => journaled.push(index), reached: () => {} },
+    wake: () => {
       wakes += 1;
     },
-    (indexes) => committed.push([...indexes]),
-  );
+    onCommitted: ({ indexes }) => committed.push([...indexes]),
+    log: new BeatLog(),
+  });
   let lastNo = 0;
   const add = () => {
     lastNo += 1;
@@ -55,12 +59,12 @@ function stand() {
     registry.release(index);
     assert.equal(add(), index);
   };
-  return { registry, beats, committed, add, replace, wakes: () => wakes };
+  return { registry, beats, committed, journaled, add, replace, wakes: () => wakes };
 }
 
 function sender() {
   const heard: string[] = [];
-  return { heard, mark: () => heard.push("mark"), acknowledge: () => heard.push("ack") };
+  return { heard, isExpecting: false, mark: () => heard.push("mark"), acknowledge: () => heard.push("ack") };
 }
 
 test("B8 heartbeats of one agent are one in a batch, the last, and wake the committer once", () => {
@@ -71,7 +75,7 @@ test("B8 heartbeats of one agent are one in a batch, the last, and wake the comm
   assert.equal(wakes(), 1);
   const batch = beats.take();
   assert.deepEqual(
-    [batch?.nos, batch?.times],
+    [[...(batch?.nos ?? [])], [...(batch?.times ?? [])]],
     [
       [1, 2],
       [9, 6],
@@ -90,11 +94,11 @@ test("B8 a sender is acknowledged with the batch that holds what it sent, and no
   assert.deepEqual(asker.heard, ["mark"]);
   beats.touch(index, 6);
   beats.expect(asker);
-  batch?.committed();
+  batch?.committed(1, []);
   assert.deepEqual(asker.heard, ["mark", "ack"]);
   const next = beats.take();
-  assert.deepEqual(next?.times, [6]);
-  next?.committed();
+  assert.deepEqual([...(next?.times ?? [])], [6]);
+  next?.committed(2, []);
   assert.deepEqual(asker.heard, ["mark", "ack", "mark", "ack"]);
 });
 
@@ -114,13 +118,13 @@ test("B8 a batch that Postgres did not take comes again, with what came since, a
   assert.deepEqual(asker.heard, ["mark"]);
   const again = beats.take();
   assert.deepEqual(
-    new Map(again?.nos.map((no, position) => [no, again.times[position]])),
+    new Map(Array.from(again?.nos ?? [], (no, position) => [no, again?.times[position]])),
     new Map([
       [1, 8],
       [2, 8],
     ]),
   );
-  assert.equal(again?.count, 2);
+  assert.equal(again?.nos.length, 2);
   assert.deepEqual(
     new Map(again?.reports.map(({ no, report }) => [no, report.said])),
     new Map([
@@ -128,7 +132,7 @@ test("B8 a batch that Postgres did not take comes again, with what came since, a
       [2, { activity: "blocked" }],
     ]),
   );
-  again?.committed();
+  again?.committed(2, []);
   assert.deepEqual(asker.heard, ["mark", "mark", "ack"]);
   assert.deepEqual(committed.flat().sort(), [one, other]);
   assert.equal(registry.columns.has(one, FLAG.dirty), false);
@@ -140,16 +144,46 @@ test("B8 what waits for an agent that is gone is not given to the next holder of
   beats.touch(index, 5);
   replace(index);
   const afterwards = beats.take();
-  assert.deepEqual(afterwards?.nos ?? [], [], "never seen, so nothing to write");
-  afterwards?.committed();
+  assert.deepEqual([...(afterwards?.nos ?? [])], [], "never seen, so nothing to write");
+  afterwards?.committed(null, []);
   beats.touch(index, 7);
   beats.report(index, { activity: "busy" });
   const lost = beats.take();
   replace(index);
   lost?.failed();
   const again = beats.take();
-  assert.deepEqual(again?.nos ?? [], []);
+  assert.deepEqual([...(again?.nos ?? [])], []);
   assert.deepEqual(again?.reports ?? [], []);
+});
+
+test("P20 each heartbeat is logged, and a batch that Postgres did not take comes again as it was", () => {
+  const { beats, add } = stand();
+  const [one, other] = [add(), add()];
+  beats.beat(one, 5);
+  beats.touch(other, 6);
+  beats.beat(one, 7);
+  const asker = sender();
+  beats.expect(asker);
+  const batch = beats.take();
+  assert.deepEqual(
+    [batch?.events?.nos, batch?.events?.times].map((list) => [...(list ?? [])]),
+    [
+      [1, 1],
+      [5, 7],
+    ],
+  );
+  beats.beat(other, 8);
+  beats.expect(asker);
+  batch?.failed();
+  const again = beats.take();
+  assert.deepEqual(again?.events, batch?.events);
+  again?.committed(1, []);
+  assert.deepEqual(asker.heard, ["mark"], "what came since is not committed yet");
+  const last = beats.take();
+  assert.deepEqual([...(last?.events?.times ?? [])], [8]);
+  last?.committed(2, []);
+  assert.deepEqual(asker.heard, ["mark", "mark", "ack"]);
+  assert.equal(beats.take(), null);
 });
 
 test("the mailbox keeps the order, merges heartbeats that wait, and holds so many requests", () => {

@@ -43,7 +43,7 @@ test("an agent attaches, beats at its pace with rising numbers, and learns what 
   await third;
   session.notify("heartbeat_interval", { every_ms: 2_000 });
   assert.match(String(await session.ask("unknown", {})), /object/);
-  clock.advance(1_899);
+  clock.advance(1_999);
   assert.equal(session.count("heartbeat"), 3);
   clock.advance(1);
   assert.equal((await session.received("heartbeat", 3)).n, 4);
@@ -57,8 +57,34 @@ test("an agent's unacknowledged beat is told when the connection is lost, and it
   session.close();
   await lost;
   clock.advance((await states.next("disconnected")).retryInMs);
+  await states.next("connected", 1);
+  clock.advance(2_500);
   assert.deepEqual(await (await server.session(1)).received("heartbeat"), { n: 2 });
 });
+
+for (const [part, times] of [
+  [0.25, [1_000, 3_000, 11_000, 19_000]],
+  [0.5, [2_000, 6_000, 14_000, 22_000]],
+  [0.75, [3_000, 9_000, 17_000]],
+] as const)
+  test(`B2 agents that come back together are out of step: one that draws ${part} beats after ${times[0]} ms, then after ${times[1]}`, async (t) => {
+    const server = await start(t, { hello: () => agentHello(8_000) });
+    const { clock, states, session } = await startAgent(t, server, { random: () => part });
+    await session.received("heartbeat");
+    session.close();
+    clock.advance((await states.next("disconnected")).retryInMs);
+    await states.next("connected", 1);
+    const back = await server.session(1);
+    const at: number[] = [];
+    for (let passed = 250; passed <= 24_000; passed += 250) {
+      const before = back.count("heartbeat");
+      clock.advance(250);
+      // Its answer comes behind the beat.
+      await back.ask("unknown", {});
+      if (back.count("heartbeat") > before) at.push(passed);
+    }
+    assert.deepEqual(at, times);
+  });
 
 test("B7 an agent applies a configuration, keeps the rotated token and uses it at the next connect", async (t) => {
   const server = await start(t, { hello: () => agentHello() });

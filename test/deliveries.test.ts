@@ -6,6 +6,7 @@ import { createLog } from "../src/log.ts";
 import type { AgentCommand } from "../src/protocol/agent-commands.ts";
 import { MusterError } from "../src/protocol/errors.ts";
 import { insertAgentCommand } from "../src/store/agent-commands.ts";
+import { createLookups } from "../src/store/lookups.ts";
 import { until } from "./support/await.ts";
 import { startTestServer } from "./support/server.ts";
 import { TurnedClock } from "./support/turned-clock.ts";
@@ -20,11 +21,12 @@ async function stand(t: TestContext, answer: (id: string) => Promise<CommandAnsw
   const { agent } = await wire.call("agent.create", { name: "Worker", board_id: board.id });
   const clock = new TurnedClock(Date.parse("2031-01-01T00:00:00.000Z"));
   const told: AgentCommand[] = [];
-  const channel = { detached() {}, configure: async () => null, command: answer };
+  const channel = { tokenId: "", detached() {}, pace() {}, configure: async () => null, command: answer };
   const deliveries = new Deliveries({
     database,
     clock,
     log: createLog("silent"),
+    lookups: createLookups(database),
     registry: { indexOf: () => 0 },
     attachments: { channelOf: () => channel },
     hub: { commanded: (command) => told.push(command) },

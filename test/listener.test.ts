@@ -25,7 +25,6 @@ test("a socket speaks JSON when it offers no subprotocol, else the first offered
     const socket = await open(t, listener, { protocols });
     assert.equal(socket.protocol, chosen);
     assert.equal(transports.at(-1)?.codec.name, codec);
-    assert.equal(transports.at(-1)?.remoteAddress, "127.0.0.1");
     const frame = codec === "json" ? '{"é":1}' : Buffer.from([0xc0]);
     socket.send(frame);
     assert.deepEqual(await received(socket), frame);
@@ -178,8 +177,9 @@ test("a session that throws costs its own frame only", async (t) => {
     open: (transport) => ({
       ...ignore,
       message(frame) {
-        if (frame === "bad") throw new Error("a bug");
-        transport.send(frame);
+        const text = Buffer.from(frame).toString();
+        if (text === "bad") throw new Error("a bug");
+        transport.send(text);
       },
     }),
   });

@@ -78,7 +78,7 @@ test("B3 B8 a first heartbeat whose COMMIT is cut is acknowledged once it is the
     await wire.next("the ack", (m) => m.method === "ack" && m.params.n === 1);
     assert.equal(proxy.met, true);
     const [row] = await server.database`
-      select a.status, a.version, p.last_seen_at from agents a join presence p on p.agent_no = a.no
+      select a.status, a.version, p.last_seen_at from agents a join last_seen p on p.agent_no = a.no
       where a.id = ${agent.id}`;
     assert.deepEqual(
       { ...row },

@@ -29,7 +29,7 @@ test("heartbeats in numbers, and what they say", async (t) => {
       else host.notify("heartbeat", { n, ch: chs[n % chs.length] });
     await host.next("the last acknowledgement", (m) => m.method === "ack" && m.params.n === 200);
     const rows = await server.database`
-      select p.last_seen_at from presence p join agents a on a.no = p.agent_no where a.name like 'Fleet %'`;
+      select p.last_seen_at from last_seen p join agents a on a.no = p.agent_no where a.name like 'Fleet %'`;
     assert.deepEqual([...new Set(rows.map((row) => row.last_seen_at.toISOString()))], [nowAt()]);
     const acks = host.received.flatMap((m) => (m.method === "ack" ? [m.params.n] : []));
     assert.deepEqual(

@@ -56,7 +56,7 @@ test("an agent's hello attaches it as channel 0", async (t) => {
   assert.equal(result.ch, 0);
   assert.equal(result.agent.id, agent.id);
   assert.equal(result.agent.connected, true);
-  assert.deepEqual(result.heartbeat, { every_ms: 600_000, offline_after_ms: 1_200_000 });
+  assert.equal(result.heartbeat.offline_after_ms, 1_200_000);
 });
 
 test("a token in the upgrade's header stands for hello's, which still comes first", async (t) => {

@@ -118,7 +118,7 @@ test("B8 ten thousand registered agents, a thousand connected ones: all beat, ar
     server.clock.advance(1_000);
     await beat.all(n);
     const [row] = await server.database`
-      select count(*) from presence where last_seen_at = ${new Date(server.clock.now())}`;
+      select count(*) from last_seen where last_seen_at = ${new Date(server.clock.now())}`;
     assert.equal(row?.count, CONNECTED, `heartbeat ${n} is acknowledged, so it is in Postgres`);
   }
   await until(() => view.catchUp().countOf(({ status }) => status === "online") === CONNECTED, {

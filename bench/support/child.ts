@@ -25,6 +25,10 @@ export class Child {
     return { child: new Child(child), first };
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   tell(message: object): void {
     this.#child.send(message);
   }

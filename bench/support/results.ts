@@ -17,6 +17,8 @@ export interface Row {
 export interface Result {
   name: string;
   title: string;
+  /** A picture beside RESULTS.md that belongs to it. */
+  chart?: string;
   rows: Row[];
 }
 
@@ -30,8 +32,40 @@ export function percentile(values: readonly number[], percent: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor((sorted.length * percent) / 100))] ?? Number.NaN;
 }
 
+/** How fast the second of each pair rises with the first, by least squares. */
+export function slope(points: readonly (readonly [number, number])[]): number {
+  const mean = (of: 0 | 1) => points.reduce((sum, point) => sum + point[of], 0) / points.length;
+  const [x, y] = [mean(0), mean(1)];
+  let across = 0;
+  let along = 0;
+  for (const [at, value] of points) {
+    across += (at - x) * (value - y);
+    along += (at - x) ** 2;
+  }
+  return across / along;
+}
+
 const FILE = join(packageRoot, "bench/RESULTS.md");
-const HEAD = "# Measurements\n\nWritten by `npm run bench`; each chapter when its benchmark last ran.\n";
+const HEAD =
+  "# Measurements\n\nWritten by `npm run bench` and `npm run soak`; each chapter when its benchmark last ran.\n";
+
+/** Runs a benchmark, says what came of it, and writes that down. The process ends with 1 when it does not hold what it must. */
+export async function report(name: string, run: () => Promise<Result>): Promise<void> {
+  console.log(`${name} …`);
+  try {
+    const result = await run();
+    writeResult(result);
+    for (const { what, ours, reference, ratio, holds } of result.rows) {
+      console.log(
+        `  ${holds ? "✔" : "✖"} ${what}: ${ours} (${reference}${ratio === null ? "" : `, ${ratio.toFixed(2)}`})`,
+      );
+      if (!holds) process.exitCode = 1;
+    }
+  } catch (error) {
+    console.error(`${name} could not run:`, error);
+    process.exitCode = 1;
+  }
+}
 
 /** Puts a chapter into RESULTS.md, in the place of its older self. */
 export function writeResult(result: Result): void {
@@ -41,7 +75,7 @@ export function writeResult(result: Result): void {
   writeFileSync(FILE, `${[...others.map((chapter) => chapter.trim()), chapterOf(result)].join("\n\n")}\n`);
 }
 
-function chapterOf({ name, title, rows }: Result): string {
+function chapterOf({ name, title, chart, rows }: Result): string {
   const cpu = cpus();
   const lines = [
     ["what", "ours", "reference", "ratio", "holds"],
@@ -64,6 +98,7 @@ function chapterOf({ name, title, rows }: Result): string {
     "",
     `${new Date().toISOString().slice(0, 10)}, Muster ${version}, Node ${process.versions.node}, Linux ${release()}, ` +
       `${cpu.length} × ${cpu[0]?.model.trim()}`,
+    ...(chart === undefined ? [] : ["", `![${title}](${chart})`]),
     "",
     head,
     `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`,

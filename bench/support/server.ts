@@ -52,7 +52,10 @@ export async function startBenchServer({ environment = {}, fill }: BenchServerOp
       cpuSeconds: () => cpuSeconds(pid),
       memoryBytes: () => memoryBytes(pid),
       async stop() {
+        const hasDied = child.exitCode !== null || child.signalCode !== null;
         await end(child);
+        // The Postgres that it has left ends with one that takes its place.
+        if (hasDied) await (await keepEmbedded({ dataDir, log: createLog("silent") })).stop();
         await clean();
       },
     };
@@ -139,7 +142,8 @@ async function end(child: ChildProcess): Promise<void> {
 /** Clock ticks a second in /proc, fixed on Linux. */
 const TICKS = 100;
 
-async function cpuSeconds(pid: number): Promise<number> {
+/** CPU time that a process has used so far, in seconds. */
+export async function cpuSeconds(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / TICKS;

@@ -15,6 +15,12 @@ import { changeOf, draftsOf, lifeColumns, sameLife } from "./changes.ts";
 import { Mailbox, type Message, type Outcome, type Rider, VersionPassed } from "./mailbox.ts";
 import type { Belonging, LifeSettings, Registry } from "./registry.ts";
 
+/**
+ * Agents whose events are under way at a time: one group with Postgres, the next one being decided on. When more come at
+ * once, as after an outage, heartbeats wait in their mailboxes, where they take the least memory; commands do not.
+ */
+const MOST_UNDER_WAY = 1_000;
+
 /** What is told of every committed transition. Called after memory has taken it over. */
 export interface Committal {
   index: number;
@@ -58,6 +64,9 @@ export class Actors {
   readonly #mailboxes = new Map<number, Mailbox>();
   /** Mailboxes whose first message waits for Postgres. */
   readonly #paused = new Set<number>();
+  /** Mailboxes that wait for their turn, the first that came in front. */
+  readonly #ready = new Set<number>();
+  #underWay = 0;
 
   constructor(parts: {
     registry: Registry;
@@ -108,9 +117,10 @@ export class Actors {
       } catch (error) {
         return reject(error);
       }
-      if (busy) return;
-      this.#mailboxes.set(index, mailbox);
-      this.#start(index);
+      if (!busy) {
+        this.#mailboxes.set(index, mailbox);
+        this.#start(index);
+      } else if (!lasting && this.#ready.delete(index)) this.#run(index);
     });
   }
 
@@ -242,10 +252,26 @@ export class Actors {
 
   #start(index: number): void {
     this.#registry.unrest(index);
-    void this.#run(index).catch((error) => this.#log.error({ err: error }, "an agent's mailbox stopped"));
+    const mayWait = this.#mailboxes.get(index)?.first?.lasting;
+    if (mayWait && this.#underWay >= MOST_UNDER_WAY) this.#ready.add(index);
+    else this.#run(index);
   }
 
-  async #run(index: number): Promise<void> {
+  #run(index: number): void {
+    this.#underWay += 1;
+    this.#take(index)
+      .catch((error) => this.#log.error({ err: error }, "an agent's mailbox stopped"))
+      .finally(() => {
+        this.#underWay -= 1;
+        const [next] = this.#ready;
+        if (next === undefined || this.#underWay >= MOST_UNDER_WAY) return;
+        this.#ready.delete(next);
+        this.#run(next);
+      });
+  }
+
+  /** Takes an agent's messages one by one, until there are none, or Postgres is away. */
+  async #take(index: number): Promise<void> {
     const mailbox = this.#mailboxes.get(index);
     if (!mailbox) return;
     for (let message = mailbox.first; message; message = mailbox.first) {
@@ -255,7 +281,7 @@ export class Actors {
         continue;
       }
       try {
-        const outcome = await this.#takeFresh(index, message);
+        const outcome = await this.#handleFresh(index, message);
         mailbox.shift();
         message.resolve(outcome);
       } catch (error) {
@@ -276,15 +302,15 @@ export class Actors {
   }
 
   /** Takes an event; if somebody else has written the agent's row in the meantime, once more from what is there now. */
-  async #takeFresh(index: number, { event, rider }: Pick<Message, "event" | "rider">): Promise<Outcome> {
+  async #handleFresh(index: number, { event, rider }: Pick<Message, "event" | "rider">): Promise<Outcome> {
     try {
-      return await this.#take(index, event, rider);
+      return await this.#handle(index, event, rider);
     } catch (error) {
       if (!(error instanceof StaleChange)) throw error;
       await this.#refresh(index);
     }
     try {
-      return await this.#take(index, event, rider);
+      return await this.#handle(index, event, rider);
     } catch (error) {
       if (!(error instanceof StaleChange)) throw error;
       throw new MusterError(
@@ -321,7 +347,7 @@ export class Actors {
     });
   }
 
-  async #take(index: number, event: AgentEvent, rider: Rider): Promise<Outcome> {
+  async #handle(index: number, event: AgentEvent, rider: Rider): Promise<Outcome> {
     const registry = this.#registry;
     const agentId = this.#idOf(index);
     const before = registry.belongingOf(index);
@@ -340,6 +366,9 @@ export class Actors {
     const decision = { agentId, fromVersion, state, next, effects, events, rider, at: event.at };
     const committed = await this.#committer.commit(changeOf(decision, this.#seal));
     this.#takeOver(index, next, committed, rider.fields, after);
+    const { lastSeenAt } = next.context;
+    if (after && lastSeenAt !== null && lastSeenAt !== current.context.lastSeenAt)
+      registry.columns.stored(index, lastSeenAt);
     this.#onCommitted({
       index,
       agentId,

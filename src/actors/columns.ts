@@ -7,6 +7,8 @@ export const FLAG = {
   /** A live channel carries it. */
   connected: 4,
   managed: 8,
+  /** Its newest stored heartbeat stands in the journal, and not yet in its row. */
+  journaled: 16,
 } as const;
 
 const FIRST_CAPACITY = 1_024;
@@ -19,8 +21,13 @@ export class Columns {
   capacity = FIRST_CAPACITY;
   flags = new Uint8Array(FIRST_CAPACITY);
   lastSeen = new Float64Array(FIRST_CAPACITY);
+  /** The last_seen that Postgres has: what others may be told. */
+  storedSeen = new Float64Array(FIRST_CAPACITY);
   /** Silence longer than this means offline, in milliseconds. */
   offlineAfter = new Float64Array(FIRST_CAPACITY);
+  /** How often it beats by its settings, and the longest interval that it may be keeping, in milliseconds; 0: unknown. */
+  every = new Float64Array(FIRST_CAPACITY);
+  kept = new Float64Array(FIRST_CAPACITY);
   /** When work is to go on. */
   dueAt = new Float64Array(FIRST_CAPACITY);
   /** When its socket was lost. */
@@ -39,7 +46,10 @@ export class Columns {
     const capacity = Math.max(this.capacity * 2, index + 1);
     this.flags = grown(this.flags, new Uint8Array(capacity));
     this.lastSeen = grown(this.lastSeen, new Float64Array(capacity));
+    this.storedSeen = grown(this.storedSeen, new Float64Array(capacity));
     this.offlineAfter = grown(this.offlineAfter, new Float64Array(capacity));
+    this.every = grown(this.every, new Float64Array(capacity));
+    this.kept = grown(this.kept, new Float64Array(capacity));
     this.dueAt = grown(this.dueAt, new Float64Array(capacity));
     this.lostAt = grown(this.lostAt, new Float64Array(capacity));
     this.no = grown(this.no, new Int32Array(capacity));
@@ -59,15 +69,23 @@ export class Columns {
     this.flags[index] = on ? flags | flag : flags & ~flag;
   }
 
+  /** Postgres has this last_seen. */
+  stored(index: number, at: number): void {
+    if (at > (this.storedSeen[index] ?? 0)) this.storedSeen[index] = at;
+  }
+
   /** Forgets all about an index, for its next holder. */
   clear(index: number): void {
-    for (const column of [this.flags, this.lastSeen, this.offlineAfter, this.dueAt, this.lostAt, this.no])
+    for (const column of [this.lastSeen, this.storedSeen, this.offlineAfter, this.dueAt, this.lostAt])
       column[index] = 0;
+    for (const column of [this.every, this.kept]) column[index] = 0;
+    for (const column of [this.flags, this.no]) column[index] = 0;
     for (const column of [this.version, this.generation, this.status, this.work]) column[index] = 0;
   }
 }
 
-function grown<T extends Uint8Array | Int32Array | Float64Array>(from: T, into: T): T {
+/** The longer column, with what the shorter one holds. */
+export function grown<T extends Uint8Array | Int32Array | Float64Array>(from: T, into: T): T {
   into.set(from);
   return into;
 }

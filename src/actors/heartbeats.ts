@@ -34,7 +34,7 @@ export async function heartbeat(
   else if (!registry.columns.has(index, FLAG.restful))
     await actors.send(index, { type: "beat", quiet: false, at }, { lasting: true });
   else {
-    beats.touch(index, at);
+    beats.beat(index, at);
     return committed(beats);
   }
   // What it said of itself is committed apart from the transition.
@@ -53,5 +53,5 @@ export async function sighted(
 
 /** Resolves when Postgres has every heartbeat that is there now. */
 function committed(beats: Beats): Promise<void> {
-  return new Promise((resolve) => beats.expect({ mark: () => {}, acknowledge: resolve }));
+  return new Promise((resolve) => beats.expect({ isExpecting: false, mark: () => {}, acknowledge: resolve }));
 }

@@ -7,7 +7,9 @@ import {
   WORK_STATES,
   type WorkState,
 } from "../../machines/model.ts";
+import { deadlineOf } from "../../machines/pace.ts";
 import { heartbeatEveryMs } from "../protocol/agents.ts";
+import type { Presence } from "../store/agent-rows.ts";
 import type { RestingRow } from "../store/agents.ts";
 import { Columns, FLAG } from "./columns.ts";
 
@@ -15,7 +17,7 @@ import { Columns, FLAG } from "./columns.ts";
 export interface LifeSettings {
   offlineAfterMs: number;
   checkinDeadlineMs: number;
-  /** Every heartbeat is to leave an activity event: none may take the short way. */
+  /** Every heartbeat is to leave an activity event. */
   recordEveryBeat: boolean;
 }
 
@@ -108,15 +110,41 @@ export class Registry {
     const { columns } = this;
     columns.reach(index);
     columns.no[index] = row.no;
-    columns.lastSeen[index] = row.last_seen_ms ?? 0;
     this.#ids[index] = row.id;
     this.#indexes.set(row.id, index);
     this.replace(index, row);
     return index;
   }
 
+  /** Postgres has this last_seen of the agent. */
+  seen(index: number, at: number): void {
+    const { columns } = this;
+    columns.stored(index, at);
+    if (at > (columns.lastSeen[index] ?? 0)) columns.lastSeen[index] = at;
+  }
+
+  /** Where the agent of each small key stands; -1 where there is none. */
+  indexesByNo(): Int32Array {
+    const { no } = this.columns;
+    let greatest = 0;
+    for (let index = 0; index < this.extent; index++) greatest = Math.max(greatest, no[index] ?? 0);
+    const indexes = new Int32Array(greatest + 1).fill(-1);
+    for (let index = 0; index < this.extent; index++)
+      if (this.#ids[index] !== undefined) indexes[no[index] ?? 0] = index;
+    return indexes;
+  }
+
+  /** What is known here of an agent's socket and heartbeats, and is for everyone to see. */
+  presenceOf(id: string): Presence {
+    const index = this.#indexes.get(id);
+    if (index === undefined) return { connected: false, lastSeenMs: 0 };
+    const { columns } = this;
+    return { connected: columns.has(index, FLAG.connected), lastSeenMs: columns.storedSeen[index] ?? 0 };
+  }
+
   /** Takes over all that the row of the agent at this index says. */
   replace(index: number, row: RestingRow): void {
+    this.seen(index, row.last_seen_ms ?? 0);
     this.settle(index, {
       name: row.name,
       every: row.every,
@@ -161,11 +189,16 @@ export class Registry {
         board_id: settings.belonging.boardId,
         gateway_id: settings.belonging.gatewayId,
       });
-    if (settings.every !== undefined)
-      this.columns.offlineAfter[index] = Math.max(
-        this.#settings.offlineAfterMs,
-        2 * heartbeatEveryMs({ every: settings.every }),
-      );
+    if (settings.every === undefined) return;
+    this.columns.every[index] = heartbeatEveryMs({ every: settings.every });
+    this.#setDeadline(index);
+  }
+
+  /** The longest interval between its heartbeats that the agent may be keeping, as it was told it, in milliseconds. */
+  keep(index: number, everyMs: number): void {
+    if (this.columns.kept[index] === everyMs) return;
+    this.columns.kept[index] = everyMs;
+    this.#setDeadline(index);
   }
 
   remove(index: number): void {
@@ -229,14 +262,17 @@ export class Registry {
 
   /** No event is under way for the agent: whether heartbeats may take the short way is for its state to say. */
   rest(index: number): void {
-    const restful =
-      !this.#settings.recordEveryBeat && beatOnlySetsLastSeen(this.statusOf(index), this.workOf(index));
-    this.columns.set(index, FLAG.restful, restful);
+    this.columns.set(index, FLAG.restful, beatOnlySetsLastSeen(this.statusOf(index), this.workOf(index)));
   }
 
   /** An event is under way: heartbeats have to queue behind it. */
   unrest(index: number): void {
     this.columns.set(index, FLAG.restful, false);
+  }
+
+  #setDeadline(index: number): void {
+    const { every, kept, offlineAfter } = this.columns;
+    offlineAfter[index] = deadlineOf(this.#settings.offlineAfterMs, every[index] ?? 0, kept[index] ?? 0);
   }
 
   #contextOf(index: number): AgentContext {

@@ -18,6 +18,7 @@ const muster = defineCommand({
     command: () => import("./command.ts").then((verb) => verb.default),
     commands: () => import("./commands.ts").then((verb) => verb.default),
     token: () => import("./token.ts").then((verb) => verb.default),
+    load: () => import("./load.ts").then((verb) => verb.default),
   },
 });
 

@@ -8,9 +8,7 @@ import { createLog, type Log } from "../log.ts";
 import { version } from "../package-root.ts";
 import { type Server, startServer } from "../server.ts";
 import { isUnavailable } from "../store/database.ts";
-
-/** One Ctrl+C can reach the process twice, from the terminal and from npm: what follows within this time is its echo. */
-const ECHO_MS = 1_000;
+import { stopAsked } from "./stop-asked.ts";
 
 export default defineCommand({
   meta: {
@@ -57,19 +55,6 @@ export default defineCommand({
     log.info("stopped");
   },
 });
-
-/** Resolves with the first signal that asks for an end; a later one ends the process at once. */
-function stopAsked(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    let askedAt: number | undefined;
-    for (const signal of ["SIGTERM", "SIGINT"] as const)
-      process.on(signal, () => {
-        if (askedAt !== undefined && performance.now() - askedAt > ECHO_MS) process.exit(1);
-        askedAt ??= performance.now();
-        resolve(signal);
-      });
-  });
-}
 
 /** An error of the operator's own Postgres, with which one it is, and without the password. */
 function inWords(error: unknown, databaseUrl: string): unknown {

@@ -42,10 +42,10 @@ export interface AgentOptions extends ConnectOptions {
 }
 
 const reportSchema = z.object(heartbeatReport);
-/** Share of the interval by which a beat comes early, at most: beats of many agents spread, none is late. */
-const JITTER = 0.1;
 /** Between two beats, at least, however often the report changes, in milliseconds. */
 const LEAST_BETWEEN_MS = 1_000;
+/** Within which the first beat after a lost connection comes, and half an interval at most, in milliseconds. */
+const RETURN_WITHIN_MS = 5_000;
 const SIGN_OFF_TIMEOUT_MS = 2_000;
 
 /** Connects an agent; resolves when it is attached. Rejects with MusterError when the server refuses it. */
@@ -76,6 +76,8 @@ export class Agent {
   #everyMs = 0;
   #lastBeatAt = 0;
   #lastN = 0;
+  /** No beat of this connection has been sent: who else has come with it beats in step with this agent. */
+  #isInStep = false;
   #online = false;
   #stopping = false;
   #cancelBeat: Cancel = () => {};
@@ -140,7 +142,8 @@ export class Agent {
       this.#lastBeatAt = this.#clock.now();
     }
     // Unsent because the server does not read: the next beat tries again.
-    if (this.#connection.isOpen) this.#beatIn(this.#everyMs * (1 - JITTER * this.#random()));
+    if (this.#connection.isOpen) this.#beatIn(this.#isInStep ? this.#partOf(this.#everyMs) : this.#everyMs);
+    this.#isInStep = false;
     return sent ? n : undefined;
   }
 
@@ -174,10 +177,13 @@ export class Agent {
     }
     this.#sessionToken = this.#token;
     this.#everyMs = Math.max(LEAST_BETWEEN_MS, heartbeat.every_ms);
+    this.#isInStep = true;
     this.#settle.attached();
     this.#settled ??= new Promise((resolve) => setTimeout(resolve, 0));
     this.#tell({ state: "connected", agent, everyMs: this.#everyMs });
-    this.beat();
+    // A server that was away gets all its agents back at once; one that has just started is waited for.
+    if (this.#lastN === 0) this.beat();
+    else this.#beatIn(this.#random() * Math.min(RETURN_WITHIN_MS, this.#everyMs / 2));
   }
 
   #disconnected(): void {
@@ -211,8 +217,12 @@ export class Agent {
 
   #setPace(everyMs: number): void {
     this.#everyMs = Math.max(LEAST_BETWEEN_MS, everyMs);
-    const due = this.#lastBeatAt + this.#everyMs * (1 - JITTER * this.#random());
-    this.#beatIn(Math.max(0, due - this.#clock.now()));
+    if (!this.#isInStep) this.#beatIn(Math.max(0, this.#lastBeatAt + this.#everyMs - this.#clock.now()));
+  }
+
+  /** A random part of an interval: from there on agents that came together are out of step. */
+  #partOf(ms: number): number {
+    return Math.max(LEAST_BETWEEN_MS, ms * this.#random());
   }
 
   #detached(reason: "superseded" | "deleted" | "revoked"): void {

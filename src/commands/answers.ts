@@ -1,27 +1,19 @@
-import { FLAG } from "../actors/columns.ts";
 import type { Agent } from "../protocol/agents.ts";
 import { MusterError } from "../protocol/errors.ts";
 import { type AgentRow, toAgent } from "../store/agent-rows.ts";
-import { readAgents } from "../store/agents.ts";
 import type { Services } from "./services.ts";
-
-/** Whether a live channel carries the agent. */
-export function isConnected({ registry }: Pick<Services, "registry">, agentId: string): boolean {
-  const index = registry.indexOf(agentId);
-  return index !== undefined && registry.columns.has(index, FLAG.connected);
-}
 
 /** A row as everyone may see it. */
 export function show(services: Pick<Services, "registry">, row: AgentRow): Agent {
-  return toAgent(row, isConnected(services, row.id));
+  return toAgent(row, services.registry.presenceOf(row.id));
 }
 
 /** The agent as it is in Postgres now. */
 export async function readAndShow(
-  services: Pick<Services, "registry" | "database">,
+  services: Pick<Services, "registry" | "lookups">,
   agentId: string,
 ): Promise<Agent> {
-  const [row] = await readAgents(services.database, [agentId]);
+  const row = await services.lookups.agent(agentId);
   if (row) return show(services, row);
   throw new MusterError("not_found", "The agent is not there any more.");
 }

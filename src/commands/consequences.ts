@@ -9,8 +9,19 @@ import type { Services } from "./services.ts";
  * waits is answered, work at the gateway begins, the agent gets its configuration, and what was of an agent that is gone ends.
  */
 export function createConsequences(services: Services, lifecycle: Lifecycle): (committal: Committal) => void {
-  const { actors, attachments, beats, clock, completions, deliveries, endSessions, hub, log, registry } =
-    services;
+  const {
+    actors,
+    attachments,
+    beats,
+    clock,
+    completions,
+    deliveries,
+    endSessions,
+    hub,
+    log,
+    pacer,
+    registry,
+  } = services;
 
   const configure = async (index: number, agentId: string) => {
     const token = lifecycle.takeToken(agentId);
@@ -33,7 +44,10 @@ export function createConsequences(services: Services, lifecycle: Lifecycle): (c
       lifecycle.takeToken(agentId);
       deliveries.channelChanged(agentId);
       endSessions({ agentId });
-    } else hub.touched(agentId, after, before ?? undefined);
+    } else {
+      hub.touched(agentId, after, before ?? undefined);
+      pacer.settled(index);
+    }
     hub.recorded(events);
     if (leaving) lifecycle.leave(leaving);
     for (const effect of effects)

@@ -11,6 +11,7 @@ import {
   toAgentCommand,
 } from "../store/agent-commands.ts";
 import type { Database } from "../store/database.ts";
+import type { Lookups } from "../store/lookups.ts";
 
 /** Commands with one agent at a time; the next ones wait in Postgres until it has answered some. */
 const MOST_WITH_AGENT = 32;
@@ -36,12 +37,13 @@ interface Pump {
 /** Hands queued commands to their agents: in order, while they are attached, again after a lost socket. */
 export class Deliveries {
   readonly #database: Database;
+  readonly #lookups: Pick<Lookups, "agentWithCommands">;
   readonly #registry: Pick<Registry, "indexOf">;
   readonly #attachments: Pick<Attachments, "channelOf">;
   readonly #hub: Pick<Hub, "commanded">;
   readonly #clock: Clock;
   readonly #log: Log;
-  /** By the agent's id, for as long as a channel carries it. */
+  /** By the agent's id, for as long as a channel carries it and it has commands. */
   readonly #pumps = new Map<string, Pump>();
   /** How far the latest commands were told to have come, by id. */
   readonly #told = new Map<string, number>();
@@ -51,6 +53,7 @@ export class Deliveries {
 
   constructor(parts: {
     database: Database;
+    lookups: Pick<Lookups, "agentWithCommands">;
     registry: Pick<Registry, "indexOf">;
     attachments: Pick<Attachments, "channelOf">;
     hub: Pick<Hub, "commanded">;
@@ -58,6 +61,7 @@ export class Deliveries {
     log: Log;
   }) {
     this.#database = parts.database;
+    this.#lookups = parts.lookups;
     this.#registry = parts.registry;
     this.#attachments = parts.attachments;
     this.#hub = parts.hub;
@@ -82,9 +86,9 @@ export class Deliveries {
 
   /** Another channel carries the agent, which gets all that it has not answered; or none does any more. */
   channelChanged(agentId: string): void {
-    const pump = this.#pumpOf(agentId);
-    if (pump) this.#pump(agentId, pump, true);
-    else this.#pumps.delete(agentId);
+    const channel = this.#channelOf(agentId);
+    if (this.#pumps.get(agentId)?.channel !== channel) this.#pumps.delete(agentId);
+    if (channel) this.#lookFor(agentId, channel);
   }
 
   stop(): void {
@@ -93,11 +97,34 @@ export class Deliveries {
     this.#pumps.clear();
   }
 
+  /** Most agents that come have no commands waiting: that is looked up for many of them at once. */
+  #lookFor(agentId: string, channel: Channel): void {
+    this.#lookups.agentWithCommands(agentId).then(
+      (found) => {
+        const pump = found && this.#pumpOf(agentId);
+        if (pump) this.#pump(agentId, pump, true);
+      },
+      (error) => {
+        this.#log.warn(
+          { err: error, agent: agentId },
+          "commands could not be looked for; they are soon again",
+        );
+        this.#clock.after(RETRY_MS, () => {
+          if (this.#channelOf(agentId) === channel) this.#lookFor(agentId, channel);
+        });
+      },
+    );
+  }
+
+  #channelOf(agentId: string): Channel | undefined {
+    const index = this.#registry.indexOf(agentId);
+    return index === undefined || this.#stopped ? undefined : this.#attachments.channelOf(index);
+  }
+
   /** The pump of the channel that carries the agent now; one for an older channel is forgotten. */
   #pumpOf(agentId: string): Pump | undefined {
-    const index = this.#registry.indexOf(agentId);
-    const channel = index === undefined ? undefined : this.#attachments.channelOf(index);
-    if (!channel || this.#stopped) return undefined;
+    const channel = this.#channelOf(agentId);
+    if (!channel) return undefined;
     const known = this.#pumps.get(agentId);
     if (known?.channel === channel) return known;
     const pump = { channel, out: new Set<string>(), pumping: false, more: false, again: false };
@@ -116,14 +143,15 @@ export class Deliveries {
         { err: error, agent: agentId },
         "commands could not be taken for delivery; they are tried again",
       );
-      this.#pumpLater(agentId, pump);
+      this.#pumpLater(agentId);
     });
   }
 
   /** Takes up again what nobody knows whether the agent has it. */
-  #pumpLater(agentId: string, pump: Pump): void {
+  #pumpLater(agentId: string): void {
     this.#clock.after(RETRY_MS, () => {
-      if (this.#pumps.get(agentId) === pump) this.#pump(agentId, pump, true);
+      const pump = this.#pumpOf(agentId);
+      if (pump) this.#pump(agentId, pump, true);
     });
   }
 
@@ -140,7 +168,7 @@ export class Deliveries {
         limit,
         at: new Date(this.#clock.now()),
       });
-      const current = this.#pumps.get(agentId);
+      const current = this.#pumpOf(agentId);
       if (current !== pump) {
         // Taken for a channel that is gone: the one that carries the agent now must look at them again.
         if (current && rows.length > 0) this.#pump(agentId, current, true);
@@ -155,7 +183,7 @@ export class Deliveries {
             "a command could not be handed over; it is tried again",
           );
           pump.out.delete(row.id);
-          this.#pumpLater(agentId, pump);
+          this.#pumpLater(agentId);
         });
       }
       if (rows.length === limit) {
@@ -165,6 +193,8 @@ export class Deliveries {
     }
     // In the same turn as the last look at `more`: whoever sets it later begins anew.
     pump.pumping = false;
+    const isIdle = pump.out.size === 0 && !pump.more;
+    if (isIdle && this.#pumps.get(agentId) === pump) this.#pumps.delete(agentId);
   }
 
   async #handOver(pump: Pump, command: AgentCommandRow): Promise<void> {

@@ -1,7 +1,7 @@
 import type { AgentPrincipal, UserPrincipal } from "../auth/principals.ts";
 import { readToken, tokenMatches } from "../auth/tokens.ts";
 import { MusterError } from "../protocol/errors.ts";
-import { readAgentIdentity, readUserIdentity, useAgentToken } from "../store/tokens.ts";
+import { type AgentIdentityRow, readUserIdentity, useAgentToken } from "../store/tokens.ts";
 import type { Services } from "./services.ts";
 
 /** Whose token it is, and until when it is good (milliseconds since the epoch; null: no end). */
@@ -23,7 +23,7 @@ export async function identify(services: Services, token: string): Promise<Ident
       "unauthenticated",
       "This is not a token: tokens begin with mst_user_ or mst_agent_, and are copied whole.",
     );
-  const { database, clock } = services;
+  const { database, lookups, clock } = services;
   if (presented.kind === "user") {
     const row = await readUserIdentity(database, presented.id);
     if (!row || !tokenMatches(presented, row.hash)) throw new MusterError("unauthenticated", UNKNOWN);
@@ -34,21 +34,28 @@ export async function identify(services: Services, token: string): Promise<Ident
     };
   }
   if (presented.kind === "agent") {
-    const row = await readAgentIdentity(database, presented.id);
+    const row = await lookups.agentIdentity(presented.id);
     if (!row || !tokenMatches(presented, row.hash)) throw new MusterError("unauthenticated", UNKNOWN);
     const expiresAt = checkExpiry(row.expires_at, clock.now());
     if (row.used_at === null) await firstUse(services, row);
-    return {
-      principal: {
-        kind: "agent",
-        agentId: row.agent_id,
-        organizationId: row.organization_id,
-        tokenId: row.id,
-      },
-      expiresAt,
-    };
+    return { principal: agentPrincipal(services, row), expiresAt };
   }
   throw new MusterError("unauthenticated", "An enrolment token is for agent.enroll only.");
+}
+
+/** Its texts are the registry's own where it has them: a copy for every session would cost as much as the session. */
+function agentPrincipal(
+  { registry }: Services,
+  { id: tokenId, agent_id: agentId, organization_id: organizationId }: AgentIdentityRow,
+): AgentPrincipal {
+  const index = registry.indexOf(agentId);
+  if (index === undefined) return { kind: "agent", agentId, organizationId, tokenId };
+  return {
+    kind: "agent",
+    agentId: registry.idOf(index) ?? agentId,
+    organizationId: registry.belongingOf(index).organizationId,
+    tokenId,
+  };
 }
 
 async function firstUse(

@@ -2,6 +2,7 @@ import type { Actors } from "../actors/actors.ts";
 import type { Attachments } from "../actors/attachments.ts";
 import type { Beats } from "../actors/beats.ts";
 import type { Completions } from "../actors/completions.ts";
+import type { Pacer } from "../actors/pacer.ts";
 import type { Registry } from "../actors/registry.ts";
 import type { Seal } from "../auth/seal.ts";
 import type { Clock } from "../clock.ts";
@@ -10,6 +11,7 @@ import type { RemoteGateways } from "../gateways/remote.ts";
 import type { Hub } from "../live/hub.ts";
 import type { Log } from "../log.ts";
 import type { Database } from "../store/database.ts";
+import type { Lookups } from "../store/lookups.ts";
 import type { Deliveries } from "./deliveries.ts";
 
 /** The parts of the server that commands work with. */
@@ -19,10 +21,12 @@ export interface Services {
   log: Log;
   seal: Seal;
   database: Database;
+  lookups: Lookups;
   registry: Registry;
   actors: Actors;
   beats: Beats;
   attachments: Attachments;
+  pacer: Pacer;
   completions: Completions;
   hub: Hub;
   deliveries: Deliveries;

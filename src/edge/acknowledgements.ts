@@ -11,17 +11,20 @@ export interface SlowBeat {
  * those that go through a machine hold back every number from theirs on until they are committed too.
  */
 export class Acknowledgements implements BeatSender {
-  readonly #send: (n: number) => void;
-  readonly #slow = new Set<SlowBeat>();
+  isExpecting = false;
+  readonly #to: { acknowledged(n: number): void };
+  /** Few sessions have any. */
+  #slow: Set<SlowBeat> | undefined;
+  #isTelling = false;
   /** The greatest number received, the greatest in the batch under way, the greatest in Postgres, the last one sent. */
   #received = -1;
   #marked = -1;
   #flushed = -1;
   #sent = -1;
 
-  /** @param send tells the other side that everything up to n is committed */
-  constructor(send: (n: number) => void) {
-    this.#send = send;
+  /** @param to told, for the other side, that everything up to n is committed */
+  constructor(to: { acknowledged(n: number): void }) {
+    this.#to = to;
   }
 
   received(n: number): void {
@@ -29,11 +32,20 @@ export class Acknowledgements implements BeatSender {
   }
 
   hold(beat: SlowBeat): void {
+    this.#slow ??= new Set();
     this.#slow.add(beat);
   }
 
+  /** It is committed, or will never be. Many that one commit releases are told of together. */
   release(beat: SlowBeat): void {
-    if (this.#slow.delete(beat)) this.#tell();
+    const isReleased = this.#slow?.delete(beat);
+    if (this.#slow?.size === 0) this.#slow = undefined;
+    if (!isReleased || this.#isTelling) return;
+    this.#isTelling = true;
+    setImmediate(() => {
+      this.#isTelling = false;
+      this.#tell();
+    });
   }
 
   /** The heartbeat n goes with a later batch than the one that its number was counted to. */
@@ -53,9 +65,9 @@ export class Acknowledgements implements BeatSender {
 
   #tell(): void {
     let n = this.#flushed;
-    for (const { waitingSince } of this.#slow) n = Math.min(n, waitingSince - 1);
+    if (this.#slow) for (const { waitingSince } of this.#slow) n = Math.min(n, waitingSince - 1);
     if (n <= this.#sent) return;
     this.#sent = n;
-    this.#send(n);
+    this.#to.acknowledged(n);
   }
 }

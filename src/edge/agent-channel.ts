@@ -44,30 +44,33 @@ export class AgentChannel implements Channel, SlowBeat {
   readonly ch: number;
   readonly index: number;
   readonly agentId: string;
+  readonly tokenId: string;
   readonly #host: ChannelHost;
   /** Numbers of heartbeats that the agent's machine has not committed yet; -1: none. */
   waitingSince = -1;
   #next: { n: number; event: SlowEvent } | undefined;
   #isSightingUnderWay = false;
   #isGone = false;
-  #announce = () => {};
   /** What is asked waits for it: a number means nothing to the other side before. */
-  readonly #isAnnounced = new Promise<void>((resolve) => {
-    this.#announce = resolve;
-  });
+  #isAnnounced = false;
+  #onAnnounced: (() => void)[] | undefined;
 
-  constructor(host: ChannelHost, ch: number, index: number, agentId: string) {
+  constructor(
+    host: ChannelHost,
+    { ch, index, agentId, tokenId }: Pick<AgentChannel, "ch" | "index" | "agentId" | "tokenId">,
+  ) {
     this.#host = host;
     this.ch = ch;
     this.index = index;
     this.agentId = agentId;
+    this.tokenId = tokenId;
   }
 
   /** A numbered heartbeat that says nothing more. The short way, if the agent's state allows it. */
   beat(n: number, at: number): void {
     const { registry, beats } = this.#host.services;
     if (!this.#isThere) return;
-    if (registry.columns.has(this.index, FLAG.restful)) beats.touch(this.index, at);
+    if (registry.columns.has(this.index, FLAG.restful)) beats.beat(this.index, at);
     else this.#beatSlowly(n, { type: "beat", quiet: false, at });
   }
 
@@ -103,6 +106,15 @@ export class AgentChannel implements Channel, SlowBeat {
     this.#host.dropped(this, reason);
   }
 
+  pace(everyMs: number): void {
+    const tell = () => {
+      if (!this.#isGone) this.#host.notify("heartbeat_interval", { ch: this.ch, every_ms: everyMs });
+    };
+    // Not before the answer to the attach, which may say otherwise.
+    if (this.#isAnnounced) tell();
+    else this.#whenAnnounced(tell);
+  }
+
   async configure(agent: Agent, hash: string, token: string | undefined): Promise<string | null> {
     const params = { ch: this.ch, agent, hash, ...(token && { token }) };
     const answer = await this.#ask("config", params, CONFIGURE_MS);
@@ -117,18 +129,25 @@ export class AgentChannel implements Channel, SlowBeat {
 
   /** The other side has been told of the channel. */
   announced(): void {
-    this.#announce();
+    this.#isAnnounced = true;
+    for (const act of this.#onAnnounced ?? []) act();
+    this.#onAnnounced = undefined;
   }
 
   /** The session does not carry the agent by this channel any more. */
   gone(): void {
     this.#isGone = true;
-    this.#announce();
+    this.announced();
   }
 
   async #ask(method: string, params: object, timeoutMs: number | null): Promise<CallAnswer> {
-    await this.#isAnnounced;
+    if (!this.#isAnnounced) await new Promise<void>((resolve) => this.#whenAnnounced(resolve));
     return this.#isGone ? "lost" : this.#host.ask(this, method, params, timeoutMs);
+  }
+
+  #whenAnnounced(act: () => void): void {
+    this.#onAnnounced ??= [];
+    this.#onAnnounced.push(act);
   }
 
   /** Another agent gets the index of one that is gone, and a channel can outlive its agent. */

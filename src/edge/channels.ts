@@ -5,11 +5,9 @@ import { identify } from "../commands/identify.ts";
 import type { Services } from "../commands/services.ts";
 import { validate } from "../commands/table.ts";
 import type { Metrics } from "../metrics.ts";
-import { heartbeatEveryMs } from "../protocol/agents.ts";
 import { MusterError } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { sessionMethods } from "../protocol/session.ts";
-import { agentTokenExists } from "../store/tokens.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
 import { AgentChannel } from "./agent-channel.ts";
 import type { CallAnswer } from "./calls.ts";
@@ -24,7 +22,9 @@ export interface Attached {
 }
 
 /** What the channels need of their session. */
-interface Host {
+export interface ChannelsHost {
+  readonly services: Services;
+  readonly metrics: Metrics;
   notify(method: string, params: object): void;
   ask(owner: object, method: string, params: object, timeoutMs: number | null): Promise<CallAnswer>;
   /** Nobody will answer what the owner has asked. */
@@ -35,24 +35,27 @@ interface Host {
 
 /** The agents on one session, each under its number, and their heartbeats. */
 export class Channels {
-  readonly services: Services;
-  readonly acknowledgements: Acknowledgements;
-  readonly #metrics: Metrics;
-  readonly #host: Host;
+  readonly acknowledgements = new Acknowledgements(this);
+  readonly #host: ChannelsHost;
   /** By number: finding one is an index, not a look-up. */
-  readonly #channels: (AgentChannel | undefined)[] = [];
+  #channels: (AgentChannel | undefined)[] = [];
   /** Numbers that are free again, the one that was freed first in front: late messages for it have passed by then. */
-  readonly #free: number[] = [];
+  #free: number[] | undefined;
   #attached = 0;
   #closed = false;
   /** The session's own agent. */
   #own: AgentChannel | undefined;
 
-  constructor(services: Services, metrics: Metrics, host: Host) {
-    this.services = services;
-    this.#metrics = metrics;
+  constructor(host: ChannelsHost) {
     this.#host = host;
-    this.acknowledgements = new Acknowledgements((n) => host.notify("ack", { n }));
+  }
+
+  get services(): Services {
+    return this.#host.services;
+  }
+
+  acknowledged(n: number): void {
+    this.#host.notify("ack", { n });
   }
 
   notify(method: string, params: object): void {
@@ -94,21 +97,20 @@ export class Channels {
     return {};
   }
 
-  /** The notification. A bare one costs no validation beyond its two numbers. */
+  /** A heartbeat that says nothing but its number. */
+  beat(n: number, ch: number): void {
+    this.#channelOf(ch).beat(n, this.services.clock.now());
+    this.#received(n, 1);
+  }
+
+  /** The notification. */
   heartbeat(params: Params): void {
-    const { n, ch = 0 } = params;
-    const at = this.services.clock.now();
-    if (isNumber(n) && isNumber(ch) && isBareBeat(params)) {
-      this.#channelOf(ch).beat(n, at);
-      this.#received(n, 1);
-      return;
-    }
     const { n: number, ch: channel, ...report } = validate(sessionMethods.heartbeat.params, params);
     if (number === undefined)
       throw new MusterError("invalid_params", "n: a heartbeat without an id needs a number n that rises.", {
         issues: [{ path: "n", message: "is required" }],
       });
-    this.#channelOf(channel).report(number, report, at);
+    this.#channelOf(channel).report(number, report, this.services.clock.now());
     this.#received(number, 1);
   }
 
@@ -139,7 +141,7 @@ export class Channels {
     const { ch, n: _n, ...report } = validate(sessionMethods.heartbeat.params, params);
     const { index, agentId } = this.#channelOf(ch);
     await heartbeat(this.services, index, report, this.services.clock.now());
-    this.#metrics.heartbeats.inc();
+    this.#host.metrics.heartbeats.inc();
     return { agent: await readAndShow(this.services, agentId) };
   }
 
@@ -153,12 +155,12 @@ export class Channels {
     this.services.beats.forget(this.acknowledgements);
     for (const channel of this.#channels)
       if (channel) this.services.attachments.detach(channel.index, channel);
-    this.#channels.length = 0;
+    this.#channels = [];
     this.#own = undefined;
   }
 
   async #open({ agentId, tokenId }: AgentPrincipal): Promise<Attached> {
-    const { registry, attachments, config, database } = this.services;
+    const { registry, attachments, pacer, lookups } = this.services;
     const index = registry.indexOf(agentId);
     if (index === undefined) throw new MusterError("not_found", "The agent is not there any more.");
     if (this.#closed) throw new MusterError("unavailable", "The session has ended.");
@@ -167,15 +169,18 @@ export class Channels {
         retry_after_ms: 1_000,
       });
     const ch =
-      this.#channels.length < LIMITS.max_channels ? this.#channels.length : (this.#free.shift() ?? 0);
-    const channel = new AgentChannel(this, ch, index, agentId);
-    this.#channels[ch] = channel;
+      this.#channels.length < LIMITS.max_channels ? this.#channels.length : (this.#free?.shift() ?? 0);
+    // The registry's own text of the id: to compare the two is to compare their places in memory.
+    const channel = new AgentChannel(this, { ch, index, agentId: registry.idOf(index) ?? agentId, tokenId });
+    // An array that begins empty makes room for many at once, and most sessions carry one agent.
+    if (this.#channels.length === 0) this.#channels = [channel];
+    else this.#channels[ch] = channel;
     this.#attached += 1;
-    attachments.attach(index, channel, tokenId);
+    attachments.attach(index, channel);
     // Read after the channel is there: a token that ends from now on finds it, one that ended before is not found.
     const [agent, isGood] = await Promise.all([
       readAndShow(this.services, agentId),
-      agentTokenExists(database, tokenId),
+      lookups.agentToken(tokenId),
     ]).catch((error) => {
       this.#letGo(channel);
       throw error;
@@ -184,12 +189,8 @@ export class Channels {
       this.#letGo(channel);
       throw new MusterError("unauthenticated", "The token is not good any more: it was revoked.");
     }
-    const heartbeat = {
-      every_ms: heartbeatEveryMs(agent.heartbeat_config),
-      offline_after_ms: registry.columns.offlineAfter[index] ?? config.offlineAfterMs,
-    };
     return {
-      result: { ch, agent: { ...agent, connected: true }, heartbeat },
+      result: { ch, agent: { ...agent, connected: true }, heartbeat: pacer.paceOf(index) },
       after: async () => channel.announced(),
     };
   }
@@ -205,6 +206,7 @@ export class Channels {
     channel.gone();
     this.#host.release(channel);
     this.#channels[channel.ch] = undefined;
+    this.#free ??= [];
     this.#free.push(channel.ch);
     this.#attached -= 1;
   }
@@ -219,19 +221,10 @@ export class Channels {
   }
 
   #received(n: number, count: number): void {
-    this.#metrics.heartbeats.inc(count);
+    this.#host.metrics.heartbeats.inc(count);
     this.acknowledgements.received(n);
     this.services.beats.expect(this.acknowledgements);
   }
-}
-
-function isNumber(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
-}
-
-function isBareBeat(params: Params): boolean {
-  for (const key in params) if (key !== "n" && key !== "ch") return false;
-  return true;
 }
 
 function u32s(bytes: Uint8Array): number[] {

@@ -8,7 +8,7 @@ import { classify, type Incoming, success } from "../protocol/messages.ts";
 import type { Calls } from "./calls.ts";
 import type { Channels } from "./channels.ts";
 import type { Failed } from "./failures.ts";
-import type { InFlight } from "./in-flight.ts";
+import { InFlight } from "./in-flight.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 
 /** Requests that say how the agent is: that they are made says nothing more. */
@@ -29,50 +29,31 @@ interface Reply {
 /** Takes the answer to a request, and what is to follow once it has been sent. */
 type Later = (answer: object, after?: () => unknown) => void;
 
-/** What a session's messages are given to, and where the answers go. */
-export interface DispatcherParts {
-  services: Services;
-  metrics: Metrics;
-  calls: Calls;
-  inFlight: InFlight;
-  channels: Channels;
-  subscriptions: Subscriptions;
-  failed: Failed;
+/** What the dispatcher needs of its session: what messages are given to, and where the answers go. */
+export interface DispatcherHost {
+  readonly services: Services;
+  readonly metrics: Metrics;
+  readonly calls: Calls;
+  readonly channels: Channels;
+  readonly subscriptions: Subscriptions;
+  readonly failed: Failed;
   /** Sends one message, or a batch of them. */
   send(message: object): void;
+  /** Requests come on and on although they are refused. */
+  flooded(): void;
 }
 
 /** Takes the messages of an open session, one by one or in batches, and sees that each request is answered once. */
 export class Dispatcher {
-  readonly #services: Services;
-  readonly #metrics: Metrics;
-  readonly #calls: Calls;
-  readonly #inFlight: InFlight;
-  readonly #channels: Channels;
-  readonly #subscriptions: Subscriptions;
-  readonly #failed: Failed;
-  readonly #send: (message: object) => void;
-  #principal: Principal;
-
-  constructor(principal: Principal, parts: DispatcherParts) {
-    this.#principal = principal;
-    this.#services = parts.services;
-    this.#metrics = parts.metrics;
-    this.#calls = parts.calls;
-    this.#inFlight = parts.inFlight;
-    this.#channels = parts.channels;
-    this.#subscriptions = parts.subscriptions;
-    this.#failed = parts.failed;
-    this.#send = parts.send;
-  }
-
-  get principal(): Principal {
-    return this.#principal;
-  }
-
   /** Who asks from now on: a user's role can change. */
-  set principal(principal: Principal) {
-    this.#principal = principal;
+  principal: Principal;
+  readonly #host: DispatcherHost;
+  readonly #inFlight: InFlight;
+
+  constructor(principal: Principal, host: DispatcherHost) {
+    this.principal = principal;
+    this.#host = host;
+    this.#inFlight = new InFlight(host.services.clock, () => host.flooded());
   }
 
   take(message: unknown): void {
@@ -82,18 +63,18 @@ export class Dispatcher {
 
   #takeOne(message: unknown): void {
     const answer = this.#answer(classify(message), this.#sendThen);
-    if (answer) this.#send(answer);
+    if (answer) this.#host.send(answer);
   }
 
   readonly #sendThen: Later = (answer, after) => {
-    this.#send(answer);
+    this.#host.send(answer);
     after?.();
   };
 
   #takeBatch(messages: unknown[]): void {
     if (messages.length === 0 || messages.length > LIMITS.max_batch) {
       const why = `A batch must hold 1 to ${LIMITS.max_batch} messages; this one holds ${messages.length}.`;
-      return this.#send(this.#failed(null, "batch", new MusterError("invalid_request", why)));
+      return this.#host.send(this.#host.failed(null, "batch", new MusterError("invalid_request", why)));
     }
     // One frame answers them all, when the last is done; what follows from them comes after it.
     const answers: object[] = [];
@@ -102,7 +83,7 @@ export class Dispatcher {
     const done = () => {
       open -= 1;
       if (open > 0) return;
-      if (answers.length > 0) this.#send(answers);
+      if (answers.length > 0) this.#host.send(answers);
       for (const after of afters) after();
     };
     for (const message of messages) {
@@ -123,23 +104,23 @@ export class Dispatcher {
   #answer(incoming: Incoming, later: Later): object | undefined {
     switch (incoming.kind) {
       case "invalid":
-        return this.#failed(incoming.id, "invalid", incoming.why);
+        return this.#host.failed(incoming.id, "invalid", incoming.why);
       case "response":
-        this.#calls.answered(incoming.id, { result: incoming.result });
+        this.#host.calls.answered(incoming.id, { result: incoming.result });
         return undefined;
       case "response-error":
-        if (incoming.id !== null) this.#calls.answered(incoming.id, { error: incoming.error });
+        if (incoming.id !== null) this.#host.calls.answered(incoming.id, { error: incoming.error });
         return undefined;
       case "notification":
         return this.#notified(incoming.method, incoming.params);
       case "request": {
         const { id, method, params } = incoming;
-        this.#metrics.countRequest(method);
+        this.#host.metrics.countRequest(method);
         this.#inFlight
           .run(() => this.#request(method, params))
           .then(
             ({ result, after }) => later(success(id, result), after),
-            (error) => later(this.#failed(id, method, error)),
+            (error) => later(this.#host.failed(id, method, error)),
           );
         return undefined;
       }
@@ -148,8 +129,8 @@ export class Dispatcher {
 
   #notified(method: string, params: Record<string, unknown>): object | undefined {
     try {
-      if (method === "heartbeat") this.#channels.heartbeat(params);
-      else if (method === "heartbeats") this.#channels.heartbeats(params);
+      if (method === "heartbeat") this.#host.channels.heartbeat(params);
+      else if (method === "heartbeats") this.#host.channels.heartbeats(params);
       else
         throw new MusterError(
           "invalid_request",
@@ -157,13 +138,13 @@ export class Dispatcher {
         );
       return undefined;
     } catch (error) {
-      return this.#failed(null, method, error);
+      return this.#host.failed(null, method, error);
     }
   }
 
   async #request(method: string, params: Record<string, unknown>): Promise<Reply> {
-    const principal = this.#principal;
-    if (principal.kind === "agent" && !SAYS_ITSELF.has(method)) this.#channels.sighted();
+    const { principal } = this;
+    if (principal.kind === "agent" && !SAYS_ITSELF.has(method)) this.#host.channels.sighted();
     switch (method) {
       case "hello":
         throw new MusterError(
@@ -171,24 +152,24 @@ export class Dispatcher {
           "hello was said already: it comes once, as the first message.",
         );
       case "agent.attach":
-        return this.#channels.attach(params);
+        return this.#host.channels.attach(params);
       case "agent.detach":
-        return { result: await this.#channels.detach(params) };
+        return { result: await this.#host.channels.detach(params) };
       case "heartbeat":
-        return { result: await this.#channels.heartbeatNow(params) };
+        return { result: await this.#host.channels.heartbeatNow(params) };
       case "heartbeats":
-        this.#channels.heartbeats(params);
+        this.#host.channels.heartbeats(params);
         return { result: {} };
       case "subscribe":
-        return this.#subscriptions.subscribe(() => this.#principal, params);
+        return this.#host.subscriptions.subscribe(() => this.principal, params);
       case "unsubscribe":
-        return { result: await this.#subscriptions.unsubscribe(params) };
+        return { result: await this.#host.subscriptions.unsubscribe(params) };
     }
     if (!isCommand(method))
       throw new MusterError("method_not_found", `There is no method ${JSON.stringify(method)}.`);
-    const result = await runCommand(this.#services, principal, method, params);
+    const result = await runCommand(this.#host.services, principal, method, params);
     if (method === "agent.heartbeat" || method === "agent.heartbeat_or_create")
-      this.#metrics.heartbeats.inc();
+      this.#host.metrics.heartbeats.inc();
     return { result };
   }
 }

@@ -1,7 +1,7 @@
 import type { Log } from "../log.ts";
 import { CLOSE } from "../protocol/close-codes.ts";
 import { type Codec, codecFor, jsonCodec } from "../protocol/codec.ts";
-import { addressOf, type Route, refusal, serve, write } from "./http.ts";
+import { type Route, refusal, serve, write } from "./http.ts";
 import { type SessionHandler, type SocketData, type Transport, UwsTransport } from "./transport.ts";
 import { EXCLUSIVE_PORT, type ListenSocket, type UwsApp, type UwsBehavior, uws } from "./uws.ts";
 
@@ -94,11 +94,12 @@ function socketBehavior(
 ): UwsBehavior<SocketData> {
   const allowed = new Set(allowedOrigins.map((origin) => new URL(origin).origin));
   /** What a session throws must not pass through the library, which ends the process for it. */
+  const failed = (err: unknown) => log.error({ err }, "a session failed");
   const guard = (run: () => void) => {
     try {
       run();
-    } catch (err) {
-      log.error({ err }, "a session failed");
+    } catch (error) {
+      failed(error);
     }
   };
   return {
@@ -121,7 +122,6 @@ function socketBehavior(
         return write(res, refusal(400, "offer the subprotocol muster.v1.json or muster.v1.msgpack, or none"));
       const data: SocketData = {
         codec,
-        remoteAddress: addressOf(res),
         bearer: /^Bearer +(\S+)$/i.exec(req.getHeader("authorization"))?.[1],
       };
       res.upgrade(
@@ -148,8 +148,11 @@ function socketBehavior(
       if (!transport?.isOpen) return;
       if (isBinary !== codec.binary) return transport.close(CLOSE.badFrame);
       if (message.byteLength > maxFrameBytes) return transport.close(CLOSE.frameTooLarge);
-      const frame = isBinary ? new Uint8Array(message) : Buffer.from(message).toString();
-      guard(() => handler?.message(frame));
+      try {
+        handler?.message(new Uint8Array(message));
+      } catch (error) {
+        failed(error);
+      }
     },
     drain(ws) {
       const { transport, handler } = ws.getUserData();

@@ -8,6 +8,7 @@ import { validate } from "../commands/table.ts";
 import type { Subscriber } from "../live/topic.ts";
 import type { Metrics } from "../metrics.ts";
 import { version } from "../package-root.ts";
+import { type BareBeat, readJsonBeat, readPackedBeat } from "../protocol/bare-beat.ts";
 import { CLOSE, type Close } from "../protocol/close-codes.ts";
 import type { Codec } from "../protocol/codec.ts";
 import { MusterError } from "../protocol/errors.ts";
@@ -15,11 +16,10 @@ import { HELLO_DEADLINE_MS, LIMITS } from "../protocol/limits.ts";
 import { classify, notification, request, success } from "../protocol/messages.ts";
 import type { Params } from "../protocol/methods.ts";
 import { sessionMethods } from "../protocol/session.ts";
-import { Calls } from "./calls.ts";
-import { Channels } from "./channels.ts";
-import { Dispatcher } from "./dispatcher.ts";
-import { createFailures, type Failed } from "./failures.ts";
-import { InFlight } from "./in-flight.ts";
+import { type CallAnswer, Calls } from "./calls.ts";
+import { Channels, type ChannelsHost } from "./channels.ts";
+import { Dispatcher, type DispatcherHost } from "./dispatcher.ts";
+import type { Failed } from "./failures.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import type { SessionHandler, Transport } from "./transport.ts";
 
@@ -27,7 +27,7 @@ import type { SessionHandler, Transport } from "./transport.ts";
 type State =
   | { phase: "awaiting hello"; cancelDeadline: Cancel }
   | { phase: "identifying"; waiting: unknown[] }
-  | { phase: "open"; dispatcher: Dispatcher; expiresAt: number | null }
+  | { phase: "open"; principal: Principal; expiresAt: number | null }
   | { phase: "closed" };
 
 /** Frames that may arrive between `hello` and its answer, and their bytes. */
@@ -40,44 +40,65 @@ export interface SessionParts {
   metrics: Metrics;
   /** This server's name among others. */
   node: string;
+  failed: Failed;
   /** The session is gone. */
   onClosed(session: Session): void;
 }
 
-/** One socket's conversation: who it is, its requests, its agents' channels, its subscriptions. */
-export class Session implements SessionHandler, Subscriber {
-  readonly id = randomUUID();
+/** Where the numbers of a bare heartbeat are read to. */
+const BEAT: BareBeat = { n: 0, ch: 0 };
+
+/**
+ * One socket's conversation: who it is, its requests, its agents' channels, its subscriptions. What most agents never
+ * need is made when it is needed: there are very many sessions, and most of them only beat.
+ */
+export class Session implements SessionHandler, Subscriber, ChannelsHost, DispatcherHost {
   readonly #parts: SessionParts;
   readonly #transport: Transport;
-  readonly #bearer: string | undefined;
-  readonly #calls: Calls;
-  readonly #inFlight: InFlight;
-  readonly #channels: Channels;
-  readonly #subscriptions: Subscriptions;
-  readonly #failed: Failed;
+  #bearer: string | undefined;
   #state: State;
   #tokenId: string | undefined;
   #waitingBytes = 0;
+  #channels: Channels | undefined;
+  #dispatcher: Dispatcher | undefined;
+  #calls: Calls | undefined;
+  #subscriptions: Subscriptions | undefined;
 
   constructor(transport: Transport, bearer: string | undefined, parts: SessionParts) {
-    const { services } = parts;
     this.#parts = parts;
     this.#transport = transport;
     this.#bearer = bearer;
-    this.#failed = createFailures({ metrics: parts.metrics, log: services.log });
-    this.#calls = new Calls(services.clock, (id, method, params) => this.#send(request(id, method, params)));
-    this.#inFlight = new InFlight(services.clock, () => this.close(CLOSE.flooding));
-    this.#channels = new Channels(services, parts.metrics, {
-      notify: (method, params) => this.notify(method, params),
-      ask: (owner, method, params, timeoutMs) => this.#calls.ask(owner, method, params, timeoutMs),
-      release: (owner) => this.#calls.release(owner),
-      revoked: () => this.close(CLOSE.tokenRevoked),
-    });
-    this.#subscriptions = new Subscriptions(services, this);
-    this.#state = {
-      phase: "awaiting hello",
-      cancelDeadline: services.clock.after(HELLO_DEADLINE_MS, () => this.close(CLOSE.noHello)),
-    };
+    const cancelDeadline = this.services.clock.after(HELLO_DEADLINE_MS, () => this.close(CLOSE.noHello));
+    this.#state = { phase: "awaiting hello", cancelDeadline };
+  }
+
+  get services(): Services {
+    return this.#parts.services;
+  }
+
+  get metrics(): Metrics {
+    return this.#parts.metrics;
+  }
+
+  get failed(): Failed {
+    return this.#parts.failed;
+  }
+
+  get channels(): Channels {
+    this.#channels ??= new Channels(this);
+    return this.#channels;
+  }
+
+  get calls(): Calls {
+    this.#calls ??= new Calls(this.services.clock, (id, method, params) =>
+      this.send(request(id, method, params)),
+    );
+    return this.#calls;
+  }
+
+  get subscriptions(): Subscriptions {
+    this.#subscriptions ??= new Subscriptions(this.services, this);
+    return this.#subscriptions;
   }
 
   get codec(): Codec {
@@ -115,8 +136,9 @@ export class Session implements SessionHandler, Subscriber {
     if (!user || this.#state.phase !== "open" || role === user.role) return;
     if (role === undefined) return this.close(CLOSE.tokenRevoked);
     const principal = { ...user, role };
-    this.#state.dispatcher.principal = principal;
-    this.#subscriptions.recheck(principal);
+    this.#state.principal = principal;
+    if (this.#dispatcher) this.#dispatcher.principal = principal;
+    this.#subscriptions?.recheck(principal);
   }
 
   /** When its token stops being good, milliseconds since the epoch; null: never. */
@@ -133,7 +155,30 @@ export class Session implements SessionHandler, Subscriber {
   }
 
   notify(method: string, params: object): void {
-    this.#send(notification(method, params));
+    this.send(notification(method, params));
+  }
+
+  /** One message, or a batch of them. */
+  send(message: object): void {
+    this.metrics.framesOut.inc();
+    this.#transport.send(this.codec.encode(message));
+  }
+
+  ask(owner: object, method: string, params: object, timeoutMs: number | null): Promise<CallAnswer> {
+    if (this.#state.phase === "closed") return Promise.resolve("lost");
+    return this.calls.ask(owner, method, params, timeoutMs);
+  }
+
+  release(owner: object): void {
+    this.#calls?.release(owner);
+  }
+
+  revoked(): void {
+    this.close(CLOSE.tokenRevoked);
+  }
+
+  flooded(): void {
+    this.close(CLOSE.flooding);
   }
 
   dismissAsSlow(): void {
@@ -144,8 +189,9 @@ export class Session implements SessionHandler, Subscriber {
     this.#transport.close(close);
   }
 
-  message(frame: string | Uint8Array): void {
-    this.#parts.metrics.framesIn.inc();
+  message(frame: Uint8Array): void {
+    this.metrics.framesIn.inc();
+    if (this.#state.phase === "open" && this.#readBeat(frame)) return this.#beat();
     if (this.#state.phase === "identifying") {
       this.#waitingBytes += frame.length;
       if (this.#waitingBytes > MOST_WAITING_BYTES) return this.close(CLOSE.flooding);
@@ -155,25 +201,38 @@ export class Session implements SessionHandler, Subscriber {
       message = this.codec.decode(frame);
     } catch (error) {
       if (this.#state.phase === "awaiting hello") return this.#refuseStranger(null);
-      return this.#send(this.#failed(null, "parse", error));
+      return this.send(this.failed(null, "parse", error));
     }
     this.#take(message);
   }
 
+  /** Most frames are bare heartbeats: these need no decoding, no message and no look at a method. */
+  #readBeat(frame: Uint8Array): boolean {
+    return this.codec.binary ? readPackedBeat(frame, BEAT) : readJsonBeat(frame, BEAT);
+  }
+
+  #beat(): void {
+    try {
+      this.channels.beat(BEAT.n, BEAT.ch);
+    } catch (error) {
+      this.send(this.failed(null, "heartbeat", error));
+    }
+  }
+
   drained(): void {
-    this.#subscriptions.drained();
+    this.#subscriptions?.drained();
   }
 
   ended(topic: string): void {
-    this.#subscriptions.ended(topic);
+    this.#subscriptions?.ended(topic);
   }
 
   closed(): void {
     if (this.#state.phase === "awaiting hello") this.#state.cancelDeadline();
     this.#state = { phase: "closed" };
-    this.#subscriptions.close();
-    this.#channels.close();
-    this.#calls.close();
+    this.#subscriptions?.close();
+    this.#channels?.close();
+    this.#calls?.close();
     this.#parts.onClosed(this);
   }
 
@@ -185,7 +244,8 @@ export class Session implements SessionHandler, Subscriber {
         if (this.#state.waiting.push(message) > MOST_WAITING) this.close(CLOSE.flooding);
         return;
       case "open":
-        return this.#state.dispatcher.take(message);
+        this.#dispatcher ??= new Dispatcher(this.#state.principal, this);
+        return this.#dispatcher.take(message);
       case "closed":
         return;
     }
@@ -204,7 +264,7 @@ export class Session implements SessionHandler, Subscriber {
       params = validate(sessionMethods.hello.params, incoming.params);
     } catch (error) {
       // A bad message in a good frame: it may be said better, until the deadline.
-      this.#send(this.#failed(incoming.id, "hello", error));
+      this.send(this.failed(incoming.id, "hello", error));
       for (const later of waiting) this.#take(later);
       return;
     }
@@ -213,12 +273,12 @@ export class Session implements SessionHandler, Subscriber {
     this.#identify(params).then(
       ({ result, after }) => {
         if (this.#state.phase !== "open") return;
-        this.#send(success(incoming.id, result));
+        this.send(success(incoming.id, result));
         after?.();
         for (const later of waiting) this.#take(later);
       },
       (error) => {
-        this.#send(this.#failed(incoming.id, "hello", error));
+        this.send(this.failed(incoming.id, "hello", error));
         // 4401 tells a client never to come back with this token: only for what is the token's own fault.
         const isRefused = error instanceof MusterError && error.reason === "unauthenticated";
         this.close(isRefused ? CLOSE.unauthenticated : CLOSE.goingAway);
@@ -230,24 +290,18 @@ export class Session implements SessionHandler, Subscriber {
     token = this.#bearer,
   }: Params<"hello">): Promise<{ result: object; after?: (() => void) | undefined }> {
     const { services, node } = this.#parts;
+    this.#bearer = undefined;
     // Known before it is looked up: a token that is revoked meanwhile ends this session too.
     this.#tokenId = token === undefined ? undefined : readToken(token)?.id;
     const identity = token === undefined ? undefined : await identify(services, token);
+    // The row's text: the other is a part of the token, and would keep all of it in memory.
+    this.#tokenId = identity?.principal.tokenId;
     const principal: Principal = identity?.principal ?? { kind: "host" };
-    const attached = principal.kind === "agent" ? await this.#channels.attachSelf(principal) : undefined;
+    const attached = principal.kind === "agent" ? await this.channels.attachSelf(principal) : undefined;
     if (this.#state.phase === "closed") return { result: {} };
-    const dispatcher = new Dispatcher(principal, {
-      ...this.#parts,
-      calls: this.#calls,
-      inFlight: this.#inFlight,
-      channels: this.#channels,
-      subscriptions: this.#subscriptions,
-      failed: this.#failed,
-      send: (message) => this.#send(message),
-    });
-    this.#state = { phase: "open", dispatcher, expiresAt: identity?.expiresAt ?? null };
+    this.#state = { phase: "open", principal, expiresAt: identity?.expiresAt ?? null };
     const result = {
-      session: this.id,
+      session: randomUUID(),
       protocol: 1,
       server: { name: "muster", version },
       node,
@@ -260,17 +314,12 @@ export class Session implements SessionHandler, Subscriber {
   }
 
   get #principal(): Principal | undefined {
-    return this.#state.phase === "open" ? this.#state.dispatcher.principal : undefined;
+    return this.#state.phase === "open" ? this.#state.principal : undefined;
   }
 
   #refuseStranger(id: string | number | null): void {
     const why = "The first message must be the request hello, with a token or without one.";
-    this.#send(this.#failed(id, "hello", new MusterError("unauthenticated", why)));
+    this.send(this.failed(id, "hello", new MusterError("unauthenticated", why)));
     this.close(CLOSE.unauthenticated);
-  }
-
-  #send(message: object): void {
-    this.#parts.metrics.framesOut.inc();
-    this.#transport.send(this.codec.encode(message));
   }
 }

@@ -2,10 +2,12 @@ import { CLOSE, type Close } from "../protocol/close-codes.ts";
 import type { Codec } from "../protocol/codec.ts";
 import type { UwsSocket } from "./uws.ts";
 
+/** The library's word that all of a frame has left. */
+const SENT = 1;
+
 /** One socket as a session sees it. After it has begun to close, every method does nothing. */
 export interface Transport {
   readonly codec: Codec;
-  readonly remoteAddress: string;
   /** False from the first word of closing on, whoever said it. */
   readonly isOpen: boolean;
   /** Bytes that wait here because the peer does not read. */
@@ -22,8 +24,8 @@ export interface Transport {
 
 /** What a listener tells the session on a socket. */
 export interface SessionHandler {
-  /** The bytes of a binary frame are valid during the call only. */
-  message(frame: string | Uint8Array): void;
+  /** The bytes are valid during the call only; those of a text frame are UTF-8. */
+  message(frame: Uint8Array): void;
   /** The peer has read what was waiting, or some of it. */
   drained(): void;
   /** The socket is gone, by either side or by the network. Called once, and nothing after it. */
@@ -33,7 +35,6 @@ export interface SessionHandler {
 /** What a socket carries from its upgrade on. */
 export interface SocketData {
   codec: Codec;
-  remoteAddress: string;
   bearer: string | undefined;
   transport?: UwsTransport;
   handler?: SessionHandler;
@@ -45,14 +46,11 @@ export interface SocketData {
  */
 export class UwsTransport implements Transport {
   readonly codec: Codec;
-  readonly remoteAddress: string;
   #socket: UwsSocket<SocketData> | undefined;
   readonly #maxBufferedBytes: number;
 
   constructor(socket: UwsSocket<SocketData>, maxBufferedBytes: number) {
-    const { codec, remoteAddress } = socket.getUserData();
-    this.codec = codec;
-    this.remoteAddress = remoteAddress;
+    this.codec = socket.getUserData().codec;
     this.#socket = socket;
     this.#maxBufferedBytes = maxBufferedBytes;
   }
@@ -67,8 +65,7 @@ export class UwsTransport implements Transport {
 
   send(frame: string | Uint8Array): void {
     if (this.#socket === undefined) return;
-    this.#socket.send(frame, this.codec.binary, false);
-    this.closeIfSlow();
+    if (this.#socket.send(frame, this.codec.binary, false) !== SENT) this.closeIfSlow();
   }
 
   close({ code, reason }: Close): void {

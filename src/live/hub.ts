@@ -4,7 +4,7 @@ import type { AgentCommand } from "../protocol/agent-commands.ts";
 import type { Agent } from "../protocol/agents.ts";
 import type { ChatEntry, GatewayLink } from "../protocol/gateway-links.ts";
 import { type ActivityDraft, toActivityEvent } from "../store/activity.ts";
-import { toAgent } from "../store/agent-rows.ts";
+import { type Presence, toAgent } from "../store/agent-rows.ts";
 import { readAgents } from "../store/agents.ts";
 import type { Database } from "../store/database.ts";
 import { agentTopics, Pending, type Shown } from "./pending.ts";
@@ -30,7 +30,7 @@ const LINGER_MS = 60_000;
 export interface AgentsInMemory {
   /** Undefined where there is no link to that gateway. */
   linkOf(gatewayId: string): GatewayLink | undefined;
-  isConnected(agentId: string): boolean;
+  presenceOf(agentId: string): Presence;
   seenOf: SeenOf;
 }
 
@@ -83,6 +83,11 @@ export class Hub {
     });
   }
 
+  /** Whether somebody watches anything. */
+  get isWatched(): boolean {
+    return this.#topics.size > 0;
+  }
+
   /** Something about an agent is different now. `left`: where it was shown before, if elsewhere. */
   touched(agentId: string, shown: Shown, left?: Shown): void {
     this.#pendingOf(shown.organizationId)?.touch(agentId, left ? agentTopics(agentId, left) : []);
@@ -118,7 +123,7 @@ export class Hub {
   }
 
   /** These agents' last_seen has been committed. */
-  seen(indexes: readonly number[]): void {
+  seen(indexes: Iterable<number>): void {
     if (this.#topics.size > 0) this.#seen.note(indexes, this.#topics);
   }
 
@@ -264,7 +269,7 @@ export class Hub {
   async #read(ids: string[]): Promise<Map<string, Agent>> {
     if (ids.length === 0) return new Map();
     const rows = await readAgents(this.#database, ids);
-    return new Map(rows.map((row) => [row.id, toAgent(row, this.#agents.isConnected(row.id))]));
+    return new Map(rows.map((row) => [row.id, toAgent(row, this.#agents.presenceOf(row.id))]));
   }
 
   #dropForgotten(): void {

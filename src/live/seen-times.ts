@@ -17,7 +17,7 @@ export class SeenTimes {
   }
 
   /** Notes agents of the organizations that somebody watches. */
-  note(indexes: readonly number[], watched: ReadonlyMap<string, unknown>): void {
+  note(indexes: Iterable<number>, watched: ReadonlyMap<string, unknown>): void {
     for (const index of indexes) {
       const organizationId = this.#seenOf(index)?.shown.organizationId;
       if (organizationId === undefined || !watched.has(organizationId)) continue;

@@ -2,7 +2,7 @@ import type { Agent } from "../protocol/agents.ts";
 import type { GatewayLink } from "../protocol/gateway-links.ts";
 import { listActivity, toActivityEvent } from "../store/activity.ts";
 import { readPresentCommands, toAgentCommand } from "../store/agent-commands.ts";
-import { type AgentRow, toAgent } from "../store/agent-rows.ts";
+import { type AgentRow, type Presence, toAgent } from "../store/agent-rows.ts";
 import { readAgentPage } from "../store/agents.ts";
 import type { Database } from "../store/database.ts";
 import { readGatewayIds } from "../store/gateways.ts";
@@ -24,7 +24,7 @@ export interface SnapshotPage {
 /** One page of what a topic shows now, from Postgres, newest first. */
 export async function readSnapshot(
   database: Database,
-  inMemory: { isConnected(agentId: string): boolean; linkOf(gatewayId: string): GatewayLink | undefined },
+  inMemory: { presenceOf(agentId: string): Presence; linkOf(gatewayId: string): GatewayLink | undefined },
   organizationId: string,
   { kind, scope, id }: TopicName,
   cursor: string | null,
@@ -58,7 +58,7 @@ export async function readSnapshot(
     { limit: PAGE, cursor: cursor ?? undefined },
   );
   return {
-    items: rows.map((row: AgentRow): Agent => toAgent(row, inMemory.isConnected(row.id))),
+    items: rows.map((row: AgentRow): Agent => toAgent(row, inMemory.presenceOf(row.id))),
     next: nextCursor,
   };
 }

@@ -25,7 +25,7 @@ export interface Codec {
   decode(frame: string | Uint8Array): unknown;
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** JSON text, each message marked as JSON-RPC 2.0. */

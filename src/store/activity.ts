@@ -31,7 +31,7 @@ export async function insertActivity(database: Queries, events: readonly Activit
       ${events.map(({ type }) => type)}::text[], ${events.map(({ message }) => message)}::text[],
       ${events.map((event) => event.board_id)}::uuid[], ${events.map((event) => event.agent_id)}::uuid[],
       ${events.map((event) => event.task_id)}::uuid[], ${events.map((event) => event.created_at.toISOString())}::timestamptz[])
-    on conflict (id) do nothing`;
+    on conflict (created_at, id) do nothing`;
 }
 
 /** A deleted agent's entries stay, without it. */

@@ -111,6 +111,14 @@ function listOf(database: Queries, where: Fragment): List {
   };
 }
 
+/** Those of the agents that have commands waiting, or handed over and not answered. */
+export async function readAgentsWithCommands(database: Queries, ids: readonly string[]): Promise<string[]> {
+  const rows = await database<{ agent_id: string }[]>`
+    select distinct agent_id from agent_commands
+    where agent_id = any(${ids as string[]}::uuid[]) and status in ('queued', 'delivered')`;
+  return rows.map(({ agent_id }) => agent_id);
+}
+
 /**
  * Takes an agent's next commands for delivery, in their order: those never handed over and, `again`, those that were but
  * are not answered. `except` are with the agent right now.

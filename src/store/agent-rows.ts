@@ -38,8 +38,17 @@ export interface AgentRow {
   reported: Agent["reported"];
 }
 
-/** The agent as everyone may see it. `connected` is what this server knows of its socket. */
-export function toAgent(row: AgentRow, connected: boolean): Agent {
+/** What the server knows of an agent and its row does not say, or not yet. */
+export interface Presence {
+  /** Whether a live channel carries it. */
+  connected: boolean;
+  /** When it was last seen, as far as it is committed: milliseconds since the epoch, 0 for never. */
+  lastSeenMs: number;
+}
+
+/** The agent as everyone may see it. */
+export function toAgent(row: AgentRow, { connected, lastSeenMs }: Presence): Agent {
+  const lastSeen = Math.max(lastSeenMs, row.last_seen_at?.getTime() ?? 0);
   return {
     id: row.id,
     organization_id: row.organization_id,
@@ -54,7 +63,7 @@ export function toAgent(row: AgentRow, connected: boolean): Agent {
     identity_profile: row.identity_profile,
     identity_template: row.identity_template,
     soul_template: row.soul_template,
-    last_seen_at: row.last_seen_at?.toISOString() ?? null,
+    last_seen_at: lastSeen === 0 ? null : new Date(lastSeen).toISOString(),
     connected,
     reported: row.reported,
     last_error: row.last_error,

@@ -1,22 +1,20 @@
+import { Limiter } from "../limiter.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { MusterError } from "../protocol/errors.ts";
+import { Availability } from "./availability.ts";
 import type { Change, Committed } from "./changes.ts";
 import { type Database, isPassing, isUnavailable } from "./database.ts";
+import { createHeartbeatWriter, type TakeBeats } from "./heartbeat-writer.ts";
 import { readOutcomes } from "./outcome.ts";
-import { type BeatBatch, writeBeats } from "./presence.ts";
+import { Pace } from "./pace.ts";
 import { refusalOf } from "./refusals.ts";
 import { StaleChange, writeChanges } from "./write-changes.ts";
 
 /** Most changes in one transaction: more wait for the next. */
-const MAX_GROUP = 1_000;
-/** How often an unreachable Postgres is asked whether it is back, in milliseconds. */
-const PROBE_MS = 250;
+const MAX_GROUP = 500;
 const NOT_KNOWN =
   "The connection to the database was lost on the way: look whether it was done, then try again.";
-
-/** Where the committer takes heartbeats from: what came since the last time, or null. */
-export type TakeBeats = () => BeatBatch | null;
 
 /**
  * The only writer of the agents' lifecycle. Gathers changes and heartbeats and commits them in groups.
@@ -30,6 +28,8 @@ export interface Committer {
   commit(change: Change): Promise<Committed>;
   /** There are heartbeats to take. */
   beatsWait(): void;
+  /** Runs work that writes rows of agents, while no group and no other such work does. */
+  alone<T>(work: () => Promise<T>): Promise<T>;
   readonly available: boolean;
   /** Called each time that Postgres is back. */
   onAvailable(listener: () => void): void;
@@ -56,59 +56,43 @@ export function createCommitter({
   metrics: Pick<Metrics, "commits" | "commitDuration" | "commitRows">;
   log: Log;
 }): Committer {
+  const availability = new Availability(database, log);
+  const limiter = new Limiter();
   const waiting: Entry[] = [];
-  let beatsWaiting = false;
-  let timer: NodeJS.Timeout | undefined;
-  let flushing: Promise<void> | undefined;
-  let available = true;
   let stopped = false;
-  const listeners: (() => void)[] = [];
   /** Groups that wait to learn what became of them. */
   const returns: (() => void)[] = [];
 
-  const schedule = () => {
-    if (flushing || !available || (waiting.length === 0 && !beatsWaiting)) return;
-    if (waiting.length >= MAX_GROUP) {
-      clearTimeout(timer);
-      timer = undefined;
-      start();
-    } else timer ??= setTimeout(start, intervalMs);
-  };
-
-  const start = () => {
-    timer = undefined;
-    flushing = flush().finally(() => {
-      flushing = undefined;
-      schedule();
+  const alone = <T>(work: () => Promise<T>) => limiter.run("agents' rows", 1, work);
+  const flush = () =>
+    alone(async () => {
+      const group = waiting.splice(0, MAX_GROUP);
+      if (group.length > 0) await commitGroup(group);
     });
-  };
-
-  const flush = async () => {
-    const group = waiting.splice(0, MAX_GROUP);
-    if (group.length > 0) await commitGroup(group);
-    // One after the other: both write presence, and side by side they would lock its rows in two orders.
-    if (!beatsWaiting || !available) return;
-    beatsWaiting = false;
-    const beats = takeBeats();
-    if (beats) await commitBeats(beats);
-  };
-
-  const commitBeats = async (beats: BeatBatch) => {
-    const stopwatch = metrics.commitDuration.startTimer();
-    try {
-      const refused = await writeBeats(database, beats);
-      for (const error of refused)
-        log.error({ err: error }, "a report in a heartbeat was refused by Postgres and is dropped");
-      metrics.commits.inc();
-      metrics.commitRows.observe(beats.count);
-      stopwatch();
-      beats.committed();
-    } catch (error) {
-      beats.failed();
-      beatsWaiting = true;
-      if (!isPassing(error)) lost(error);
-    }
-  };
+  const pace = new Pace({
+    intervalMs,
+    isDue: () => waiting.length > 0 && !availability.isAway,
+    isFull: () => waiting.length >= MAX_GROUP,
+    flush,
+  });
+  const heartbeats = createHeartbeatWriter({
+    database,
+    availability,
+    intervalMs,
+    takeBeats,
+    alone,
+    metrics,
+    log,
+  });
+  availability.watch({
+    onLost: (error) => {
+      for (const entry of waiting.splice(0)) entry.reject(unavailable(error));
+    },
+    onBack: () => {
+      for (const resolve of returns.splice(0)) resolve();
+      pace.wake();
+    },
+  });
 
   const commitGroup = async (group: Entry[]): Promise<void> => {
     const stopwatch = metrics.commitDuration.startTimer();
@@ -132,7 +116,7 @@ export function createCommitter({
       });
     } catch (error) {
       if (isUnavailable(error)) {
-        lost(error);
+        availability.lost(error);
         if (sent) await settleUnknown(group);
         else for (const entry of group) entry.reject(unavailable(error));
       } else if (isPassing(error)) await commitGroup(group);
@@ -153,7 +137,7 @@ export function createCommitter({
 
   /** The connection was lost while COMMIT was under way: it may have been carried out. Once Postgres is back, it tells. */
   const settleUnknown = async (group: Entry[]): Promise<void> => {
-    if (!available && !stopped) await new Promise<void>((resolve) => returns.push(resolve));
+    if (availability.isAway && !stopped) await new Promise<void>((resolve) => returns.push(resolve));
     try {
       const outcomes = await readOutcomes(
         database,
@@ -165,59 +149,34 @@ export function createCommitter({
         else reject(unavailable(undefined));
       });
     } catch (error) {
-      lost(error);
+      availability.lost(error);
       if (!stopped) return settleUnknown(group);
       for (const { reject } of group) reject(new MusterError("unavailable", NOT_KNOWN, {}, { cause: error }));
     }
   };
 
-  const lost = (error: unknown) => {
-    if (!available) return;
-    available = false;
-    for (const entry of waiting.splice(0)) entry.reject(unavailable(error));
-    log.warn({ err: error }, "Postgres is away: nothing moves until it is back");
-    setTimeout(probe, PROBE_MS).unref();
-  };
-
-  const probe = async () => {
-    try {
-      await database`select 1`;
-    } catch {
-      if (!stopped) setTimeout(probe, PROBE_MS).unref();
-      return;
-    }
-    available = true;
-    log.info("Postgres is back");
-    for (const resolve of returns.splice(0)) resolve();
-    for (const listener of listeners) listener();
-    schedule();
-  };
-
   return {
     commit: (change) =>
       new Promise((resolve, reject) => {
-        if (!available || stopped) return reject(unavailable(undefined));
+        if (availability.isAway || stopped) return reject(unavailable(undefined));
         waiting.push({ change, resolve, reject });
-        schedule();
+        pace.wake();
       }),
-    beatsWait() {
-      if (beatsWaiting) return;
-      beatsWaiting = true;
-      schedule();
-    },
+    beatsWait: () => heartbeats.wake(),
+    alone,
     get available() {
       // What waits for it to be available again must not try in a tight loop after the end.
-      return available && !stopped;
+      return !availability.isAway && !stopped;
     },
-    onAvailable: (listener) => listeners.push(listener),
+    onAvailable: (onBack) => availability.watch({ onBack }),
     async stop() {
       stopped = true;
-      clearTimeout(timer);
-      timer = undefined;
+      availability.stop();
       // What waits for Postgres to come back waits no longer.
       for (const resolve of returns.splice(0)) resolve();
-      await flushing;
-      while (available && (waiting.length > 0 || beatsWaiting)) await flush();
+      await pace.stop();
+      while (!availability.isAway && waiting.length > 0) await flush();
+      await heartbeats.stop();
     },
   };
 }

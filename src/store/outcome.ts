@@ -15,10 +15,14 @@ export async function readOutcomes(
 ): Promise<(Committed | null)[]> {
   await untilOver(database);
   const ids = changes.map(({ agentId }) => agentId);
-  const marks = changes.flatMap(({ events }) => events.slice(0, 1).map(({ id }) => id));
+  const marks = changes.flatMap(({ events }) => events.slice(0, 1));
   const agents = await database<{ id: string; no: number; version: number }[]>`
     select id, no, version from agents where id = any(${ids}::uuid[])`;
-  const present = await database<{ id: string }[]>`select id from activity where id = any(${marks}::uuid[])`;
+  const present = await database<{ id: string }[]>`
+    select e.id from activity e
+    join unnest(
+      ${marks.map(({ id }) => id)}::uuid[], ${marks.map((event) => event.created_at.toISOString())}::timestamptz[]
+    ) mark (id, at) on e.created_at = mark.at and e.id = mark.id`;
   const rows = new Map(agents.map((row) => [row.id, row]));
   const marked = new Set(present.map(({ id }) => id));
   return changes.map((change) => {

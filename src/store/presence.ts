@@ -12,36 +12,35 @@ export interface Report {
   config?: Facts;
 }
 
-/** Heartbeats on their way to Postgres, merged per agent. */
-export interface BeatBatch {
-  /** Agents in this batch. */
-  readonly count: number;
-  /** The agents' small keys, and when each was last seen in milliseconds since the epoch. */
-  readonly nos: readonly number[];
-  readonly times: readonly number[];
-  /** What some of them reported of themselves. */
-  readonly reports: readonly { no: number; report: Report }[];
-  /** Postgres has them all. */
-  committed(): void;
-  /** Postgres has none for certain: they are to be taken again. */
-  failed(): void;
+/** An agent's small key, and its news. */
+export interface KeyedReport {
+  no: number;
+  report: Report;
 }
 
 /**
- * Writes last-seen times and reports, one statement each, one after the other: side by side they would lock the same rows
- * in two orders. Doing it twice does no harm.
+ * Writes last-seen times, unless newer ones are there. Doing it twice does no harm.
  *
- * @returns Postgres' refusals of single reports, which are dropped; every other failure is thrown
+ * @param nos the agents' small keys, each once
+ * @param times milliseconds since the epoch
  */
-export async function writeBeats(database: Queries, { nos, times, reports }: BeatBatch): Promise<unknown[]> {
+export async function writeLastSeen(
+  database: Queries,
+  nos: readonly number[],
+  times: readonly number[],
+): Promise<void> {
   await database`
     update presence p set last_seen_at = greatest(p.last_seen_at, to_timestamp(u.ms / 1000))
     from unnest(${nos as number[]}::int[], ${times as number[]}::float8[]) u (no, ms)
     where p.agent_no = u.no`;
-  return reports.length === 0 ? [] : writeReports(database, reports);
 }
 
-async function writeReports(database: Queries, reports: BeatBatch["reports"]): Promise<unknown[]> {
+/**
+ * Writes what agents reported. Doing it twice does no harm.
+ *
+ * @returns Postgres' refusals of single reports, which are dropped; every other failure is thrown
+ */
+export async function writeReports(database: Queries, reports: readonly KeyedReport[]): Promise<unknown[]> {
   try {
     await database`
       update presence p set reported = coalesce(u.said::jsonb, p.reported - 'config', '{}'::jsonb)

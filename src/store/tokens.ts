@@ -80,13 +80,14 @@ export interface AgentIdentityRow {
   expires_at: Date | null;
 }
 
-export async function readAgentIdentity(
+/** Those of the tokens that exist, in no order. */
+export async function readAgentIdentities(
   database: Queries,
-  tokenId: string,
-): Promise<AgentIdentityRow | undefined> {
-  const [row] = await database<AgentIdentityRow[]>`
-    select t.*, a.organization_id from agent_tokens t join agents a on a.id = t.agent_id where t.id = ${tokenId}`;
-  return row;
+  tokenIds: readonly string[],
+): Promise<AgentIdentityRow[]> {
+  return database<AgentIdentityRow[]>`
+    select t.*, a.organization_id from agent_tokens t join agents a on a.id = t.agent_id
+    where t.id = any(${tokenIds as string[]}::text[])`;
 }
 
 /** Unused tokens of one agent at most, however often it is updated: any of them may be the one that it holds. */
@@ -126,9 +127,14 @@ export async function useAgentToken(
   });
 }
 
-export async function agentTokenExists(database: Queries, tokenId: string): Promise<boolean> {
-  const [row] = await database`select 1 from agent_tokens where id = ${tokenId}`;
-  return row !== undefined;
+/** The ids of those of the tokens that exist, in no order. */
+export async function readExistingAgentTokens(
+  database: Queries,
+  tokenIds: readonly string[],
+): Promise<string[]> {
+  const rows = await database<{ id: string }[]>`
+    select id from agent_tokens where id = any(${tokenIds as string[]}::text[])`;
+  return rows.map(({ id }) => id);
 }
 
 export async function agentHasToken(database: Queries, agentId: string): Promise<boolean> {

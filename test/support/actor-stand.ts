@@ -2,15 +2,18 @@ import { randomUUID } from "node:crypto";
 import type { TestContext } from "node:test";
 import type { AgentEvent } from "../../machines/model.ts";
 import { Actors, type Committal } from "../../src/actors/actors.ts";
+import { BeatLog } from "../../src/actors/beat-log.ts";
 import { Beats } from "../../src/actors/beats.ts";
+import { Checkpoint } from "../../src/actors/checkpoint.ts";
 import { FLAG } from "../../src/actors/columns.ts";
+import { loadRegistry } from "../../src/actors/load.ts";
 import type { Outcome, Rider } from "../../src/actors/mailbox.ts";
 import { Registry } from "../../src/actors/registry.ts";
 import { createSeal } from "../../src/auth/seal.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import type { AgentRow } from "../../src/store/agent-rows.ts";
-import { readAgents, readAllResting, readResting } from "../../src/store/agents.ts";
+import { readAgents, readResting } from "../../src/store/agents.ts";
 import { insertBoard } from "../../src/store/boards.ts";
 import { type Committer, createCommitter } from "../../src/store/committer.ts";
 import { closeDatabase, type Database, openDatabase } from "../../src/store/database.ts";
@@ -46,14 +49,14 @@ export function moveTo(place: Place | undefined): Rider {
 export class ActorStand {
   readonly clock = new TurnedClock(Date.parse("2030-01-01T00:00:00.000Z"));
   readonly database: Database;
-  readonly #recordEveryBeat: boolean;
+  readonly recordEveryBeat: boolean;
   /** What was told of each committed transition, in order. */
   committals: Committal[] = [];
   #parts: Parts;
 
   private constructor(database: Database, recordEveryBeat: boolean) {
     this.database = database;
-    this.#recordEveryBeat = recordEveryBeat;
+    this.recordEveryBeat = recordEveryBeat;
     this.#parts = this.#build();
   }
 
@@ -87,6 +90,7 @@ export class ActorStand {
 
   /** Everything in memory is forgotten, and built again from the rows. */
   async restart(): Promise<void> {
+    await this.#parts.checkpoint.stop();
     await this.committer.stop();
     this.#parts = this.#build();
     await this.#load();
@@ -176,22 +180,29 @@ export class ActorStand {
   }
 
   /** A heartbeat by the short way where the agent's flag allows it, as sessions do. Says which way it took. */
-  beat(id: string): { short: boolean; done: Promise<unknown> } {
+  beat(id: string, quiet = false): { short: boolean; done: Promise<unknown> } {
     const index = this.indexOf(id);
     const at = this.clock.now();
     if (!this.registry.columns.has(index, FLAG.restful))
-      return { short: false, done: this.send(id, { type: "beat", quiet: false, at }) };
-    this.beats.touch(index, at);
+      return { short: false, done: this.send(id, { type: "beat", quiet, at }) };
+    if (quiet) this.beats.touch(index, at);
+    else this.beats.beat(index, at);
     return { short: true, done: Promise.resolve() };
   }
 
   /** Resolves when Postgres has every heartbeat that is there now. */
   flushed(): Promise<void> {
-    return new Promise((resolve) => this.beats.expect({ mark: () => {}, acknowledge: resolve }));
+    return new Promise((resolve) =>
+      this.beats.expect({ isExpecting: false, mark: () => {}, acknowledge: resolve }),
+    );
   }
 
+  /** The agent's row, with the last_seen that Postgres has wherever it stands. */
   async row(id: string): Promise<AgentRow | undefined> {
-    return (await readAgents(this.database, [id]))[0];
+    const [row] = await readAgents(this.database, [id]);
+    const [seen] = await this.database<Pick<AgentRow, "last_seen_at">[]>`
+      select last_seen_at from last_seen where agent_no = ${row?.no ?? 0}`;
+    return row && { ...row, last_seen_at: seen?.last_seen_at ?? null };
   }
 
   /** The log entries of an agent, in order. */
@@ -202,9 +213,7 @@ export class ActorStand {
   }
 
   async #load(): Promise<void> {
-    await readAllResting(this.database, (rows) => {
-      for (const row of rows) this.registry.add(row);
-    });
+    await loadRegistry(this.database, this.registry, this.#parts.checkpoint);
     this.registry.listenFrom(this.clock.now());
   }
 
@@ -214,14 +223,23 @@ export class ActorStand {
     const settings = {
       offlineAfterMs: OFFLINE_AFTER_MS,
       checkinDeadlineMs: CHECKIN_MS,
-      recordEveryBeat: this.#recordEveryBeat,
+      recordEveryBeat: this.recordEveryBeat,
     };
     const registry = new Registry(settings);
-    const beats = new Beats(
+    const checkpoint = new Checkpoint({
       registry,
-      () => committer.beatsWait(),
-      () => {},
-    );
+      database,
+      clock: this.clock,
+      alone: (work) => committer.alone(work),
+      log,
+    });
+    const beats = new Beats({
+      registry,
+      checkpoint,
+      wake: () => committer.beatsWait(),
+      onCommitted: () => {},
+      log: this.recordEveryBeat ? new BeatLog() : undefined,
+    });
     const committer = createCommitter({
       database,
       intervalMs: 1,
@@ -238,12 +256,13 @@ export class ActorStand {
       reload: (id) => readResting(database, id),
       onCommitted: (committal) => this.committals.push(committal),
     });
-    return { registry, beats, committer, actors };
+    return { registry, checkpoint, beats, committer, actors };
   }
 }
 
 interface Parts {
   registry: Registry;
+  checkpoint: Checkpoint;
   beats: Beats;
   committer: Committer;
   actors: Actors;

@@ -3,8 +3,9 @@ import type { TestContext } from "node:test";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import type { AgentFields, Insertion, LifeColumns, Transition } from "../../src/store/changes.ts";
-import { createCommitter, type TakeBeats } from "../../src/store/committer.ts";
+import { createCommitter } from "../../src/store/committer.ts";
 import { closeDatabase, openDatabase } from "../../src/store/database.ts";
+import type { TakeBeats } from "../../src/store/heartbeat-writer.ts";
 import { insertOrganization } from "../../src/store/organizations.ts";
 import { createTestDatabase } from "./postgres.ts";
 

@@ -22,6 +22,7 @@ export class Crashing {
   readonly workspaces: string;
   readonly #databaseUrl: string;
   readonly #dataDir: string;
+  readonly #program: readonly string[];
   #process: ChildProcess | undefined;
   #wires: Wire[] = [];
   #url = "";
@@ -31,16 +32,18 @@ export class Crashing {
     databaseUrl: string;
     dataDir: string;
     organization: TestOrganization;
+    program: readonly string[];
   }) {
     this.database = parts.database;
     this.organization = parts.organization;
     this.#databaseUrl = parts.databaseUrl;
     this.#dataDir = parts.dataDir;
+    this.#program = parts.program;
     this.workspaces = join(parts.dataDir, "workspaces");
   }
 
   async start(): Promise<void> {
-    const child = spawn(process.execPath, ["--import", "tsx", ENTRY], {
+    const child = spawn(process.execPath, [...this.#program], {
       env: {
         PATH: process.env.PATH,
         PORT: "0",
@@ -105,7 +108,7 @@ export class Crashing {
   /** The agent's row; undefined when it is gone. */
   async row(agentId: string): Promise<Message> {
     const [row] = await this.database`
-      select a.*, p.last_seen_at from agents a join presence p on p.agent_no = a.no where a.id = ${agentId}`;
+      select a.*, p.last_seen_at from agents a join last_seen p on p.agent_no = a.no where a.id = ${agentId}`;
     return row;
   }
 
@@ -156,8 +159,15 @@ export class Crashing {
   }
 }
 
-/** Makes a database with an organization, and a server on it that has not been started. All is gone with the test. */
-export async function crashing(t: TestContext): Promise<Crashing> {
+/**
+ * Makes a database with an organization, and a server on it that has not been started. All is gone with the test.
+ *
+ * @param program what Node runs as the server
+ */
+export async function crashing(
+  t: TestContext,
+  program: readonly string[] = ["--import", "tsx", ENTRY],
+): Promise<Crashing> {
   const database = await createTestDatabase();
   const dataDir = await mkdtemp(join(tmpdir(), "muster-crash-"));
   const behind = new TestServer(database.url, dataDir, {}, {});
@@ -167,6 +177,7 @@ export async function crashing(t: TestContext): Promise<Crashing> {
     databaseUrl: database.url,
     dataDir,
     organization,
+    program,
   });
   t.after(async () => {
     await server.stop();

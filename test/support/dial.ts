@@ -34,7 +34,7 @@ export async function startEcho(t: TestContext, options: Partial<ListenOptions> 
     open: (transport) => {
       transports.push(transport);
       return {
-        message: (frame) => transport.send(frame),
+        message: (frame) => transport.send(transport.codec.binary ? frame : Buffer.from(frame).toString()),
         drained() {},
         closed() {
           closed++;

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { Status } from "../../machines/statuses.ts";
 import { mintToken } from "../../src/auth/tokens.ts";
 import type { Database } from "../../src/store/database.ts";
 import type { Wire } from "./wire.ts";
@@ -19,13 +20,18 @@ export async function insertAgents(
   database: Database,
   { organizationId, boardId, gatewayId }: FleetPlace,
   count: number,
-  { tokens = count, at = new Date(), template = null as string | null } = {},
+  {
+    tokens = count,
+    at = new Date(),
+    template = null as string | null,
+    status = "provisioning" as Status,
+  } = {},
 ): Promise<{ ids: string[]; tokens: string[] }> {
   const ids = Array.from({ length: count }, () => randomUUID());
   await database`
     insert into agents (id, organization_id, board_id, gateway_id, name, name_key, slug, status, openclaw_session_id,
       heartbeat_config, soul_template, created_at, updated_at)
-    select id, ${organizationId}, ${boardId}, ${gatewayId}, 'Agent ' || id, 'agent ' || id, 'a-' || id, 'provisioning',
+    select id, ${organizationId}, ${boardId}, ${gatewayId}, 'Agent ' || id, 'agent ' || id, 'a-' || id, ${status},
       'agent:' || id || ':main', '{"every":"10m"}', ${template}, ${at}, ${at}
     from unnest(${ids}::uuid[]) u (id)`;
   await database`insert into presence (agent_no) select no from agents a

@@ -1,6 +1,5 @@
 import type { TestContext } from "node:test";
 import type { Committal } from "../../src/actors/actors.ts";
-import { FLAG } from "../../src/actors/columns.ts";
 import { Hub } from "../../src/live/hub.ts";
 import type { Subscriber } from "../../src/live/topic.ts";
 import { createLog } from "../../src/log.ts";
@@ -85,14 +84,11 @@ export class WatchStand {
       },
       agents: {
         linkOf: () => undefined,
-        isConnected: (id) => {
-          const index = actors.registry.indexOf(id);
-          return index !== undefined && actors.registry.columns.has(index, FLAG.connected);
-        },
+        presenceOf: (id) => actors.registry.presenceOf(id),
         seenOf: (index) => {
           const id = actors.registry.idOf(index);
           if (id === undefined) return undefined;
-          const at = actors.registry.columns.lastSeen[index] ?? 0;
+          const at = actors.registry.columns.storedSeen[index] ?? 0;
           return { id, at, shown: actors.registry.belongingOf(index) };
         },
       },

@@ -1,0 +1,59 @@
+/**
+ * Spaces groups of work: one at a time, and so that at least the interval lies between the beginnings of two. What comes
+ * after a rest goes at once; what comes under load is gathered meanwhile, so groups grow with the load.
+ */
+export class Pace {
+  readonly #intervalMs: number;
+  readonly #isDue: () => boolean;
+  readonly #isFull: () => boolean;
+  readonly #flush: () => Promise<void>;
+  #timer: NodeJS.Timeout | undefined;
+  #immediate: NodeJS.Immediate | undefined;
+  #flushing: Promise<void> | undefined;
+  #begunAt = Number.NEGATIVE_INFINITY;
+  #isStopped = false;
+
+  constructor(parts: {
+    intervalMs: number;
+    /** Whether there is something to flush, and it can be. */
+    isDue: () => boolean;
+    /** Whether there is so much that waiting gathers no larger group. */
+    isFull: () => boolean;
+    flush: () => Promise<void>;
+  }) {
+    this.#intervalMs = parts.intervalMs;
+    this.#isDue = parts.isDue;
+    this.#isFull = parts.isFull;
+    this.#flush = parts.flush;
+  }
+
+  /** There may be something to flush. */
+  wake(): void {
+    if (this.#isStopped || this.#flushing || this.#immediate || !this.#isDue()) return;
+    const wait = this.#isFull() ? 0 : this.#begunAt + this.#intervalMs - performance.now();
+    if (wait <= 0) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      // What comes in the same turn goes along.
+      this.#immediate = setImmediate(() => this.#start());
+    } else this.#timer ??= setTimeout(() => this.#start(), wait);
+  }
+
+  /** Nothing is begun any more. Resolves when what is under way has ended. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
+    await this.#flushing;
+  }
+
+  #start(): void {
+    this.#timer = undefined;
+    this.#immediate = undefined;
+    this.#begunAt = performance.now();
+    this.#flushing = this.#flush().finally(() => {
+      this.#flushing = undefined;
+      this.wake();
+    });
+  }
+}
