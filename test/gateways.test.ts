@@ -58,7 +58,7 @@ test("gateway.import takes over what the gateway has, and tells why it leaves th
 });
 
 test("gateway.import knows a main agent by its session, whatever its name", async (t) => {
-  const stand = await enter(t, "new", { main_session_key: "agent:scribe:desk" });
+  const stand = await enter(t, "new", { settings: { main_session_key: "agent:scribe:desk" } });
   const { gateway, gatewayId, boardId, wire } = stand;
   gateway.state.create({ name: "scribe", workspace: "/elsewhere/scribe" });
   const ada = await create(stand, "Ada");
@@ -95,7 +95,7 @@ test("gateway.import and gateway.diff are for gateways with agents of their own"
 });
 
 test("gateway.diff says so when a main agent's session names no agent of the gateway", async (t) => {
-  const stand = await enter(t, "new", { main_session_key: "desk" });
+  const stand = await enter(t, "new", { settings: { main_session_key: "desk" } });
   const { gatewayId, wire } = stand;
   const ada = await create(stand, "Ada");
   await isWoken(stand, ada.id);
