@@ -135,6 +135,28 @@ export function createOpenClaw({
     await writerFor(gateway).want(id, agent.heartbeatConfig, signal);
   }
 
+  /** Messages on their way, by their keys. */
+  const underWay = new Map<string, Promise<{ run_id: string }>>();
+
+  async function send(
+    { agent: { sessionKey }, gateway }: Pick<Work, "agent" | "gateway">,
+    text: string,
+    key: string,
+  ): Promise<{ run_id: string }> {
+    const held: (() => void)[] = [];
+    heldBack.set(key, held);
+    try {
+      const params = { sessionKey, message: text, idempotencyKey: key };
+      const { runId } = await asking(gateway)("chat.send", params, chatAnswer);
+      const at = new Date(clock.now()).toISOString();
+      reports.chat(gateway.id, sessionKey, { run_id: runId, kind: "sent", text, at });
+      return { run_id: runId };
+    } finally {
+      heldBack.delete(key);
+      for (const tell of held) tell();
+    }
+  }
+
   const driver: Driver = {
     atOnce: AT_ONCE,
     stepTimeoutMs: STEP_TIMEOUT_MS,
@@ -239,20 +261,12 @@ export function createOpenClaw({
       };
     },
 
-    async message({ agent, gateway }, text, key) {
-      const { sessionKey } = agent;
-      const params = { sessionKey, message: text, idempotencyKey: key };
-      const held = heldBack.get(key) ?? [];
-      heldBack.set(key, held);
-      try {
-        const { runId } = await asking(gateway)("chat.send", params, chatAnswer);
-        const at = new Date(clock.now()).toISOString();
-        reports.chat(gateway.id, sessionKey, { run_id: runId, kind: "sent", text, at });
-        return { run_id: runId };
-      } finally {
-        heldBack.delete(key);
-        for (const tell of held) tell();
-      }
+    message(to, text, key) {
+      const known = underWay.get(key);
+      if (known) return known;
+      const sent = send(to, text, key).finally(() => underWay.delete(key));
+      underWay.set(key, sent);
+      return sent;
     },
   };
   return { driver, remote };
