@@ -46,8 +46,8 @@ export class FakeGateway {
   reply: string | null = null;
   /** What the gateway takes for the time, for its rate limits. */
   now: () => number = Date.now;
-  /** A folder on this machine where its files can be found too; null: nowhere. */
-  mirror: string | null = null;
+  /** Whether its agents' files can be found on this machine too. */
+  isOnDisk = false;
   /** Devices that it does not know have to be allowed by a person. */
   asksForPairing = false;
   readonly paired = new Set<string>();
@@ -248,7 +248,7 @@ export class FakeGateway {
       case "agents.files.get":
         return state.file(params);
       case "agents.files.set":
-        this.#mirrorFile(params);
+        this.#writeToDisk(params);
         return state.setFile(params);
       case "config.get":
         return { config: state.config, hash: state.hash, valid: true };
@@ -270,9 +270,9 @@ export class FakeGateway {
     throw new Refused(`unknown method: ${method}`);
   }
 
-  #mirrorFile({ agentId, name, content }: Json): void {
-    if (this.mirror === null) return;
-    const folder = join(this.mirror, `workspace-${agentId}`);
+  #writeToDisk({ agentId, name, content }: Json): void {
+    if (!this.isOnDisk) return;
+    const folder = String(this.state.file({ agentId, name }).workspace);
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, String(name)), String(content));
   }

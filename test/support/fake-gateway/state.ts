@@ -15,9 +15,6 @@ export class Refused extends Error {
   }
 }
 
-/** Where its own agent works: that is the gateway's choice. */
-export const OWN_WORKSPACE = "/srv/openclaw/workspace";
-
 interface FakeSession {
   label: string | null;
   sessionId: string;
@@ -37,6 +34,8 @@ export class FakeState {
   readonly #said = new Map<string, string[]>();
   /** Idempotency keys are known until the next restart. */
   readonly #keys = new Set<string>();
+  /** Where its own agent works: that is the gateway's choice. */
+  ownWorkspace = "/srv/openclaw/workspace";
   #patched: number[] = [];
   #turns = 0;
 
@@ -134,7 +133,7 @@ export class FakeState {
     const content = this.files.get(String(agentId))?.get(String(name));
     return {
       agentId,
-      workspace: entry.workspace ?? OWN_WORKSPACE,
+      workspace: entry.workspace ?? this.ownWorkspace,
       file: content === undefined ? { name, missing: true } : { name, missing: false, content },
     };
   }
