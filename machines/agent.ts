@@ -9,7 +9,7 @@ import {
   type Status,
   type WorkState,
 } from "./model.ts";
-import { hasFailed, provisioning } from "./provisioning.ts";
+import { hasFailed, hasStalled, provisioning } from "./provisioning.ts";
 
 type In<E = unknown> = { context: AgentContext; event: E };
 
@@ -106,6 +106,13 @@ const beRetried = (from: Status) =>
       ],
     },
   ] as const;
+/** What has stalled goes on. A delete does not stall, and what never was provisioned shows that already. */
+const beResumed = (from: Status) =>
+  ({
+    guard: hasStalled("update"),
+    target: "updating",
+    actions: [rememberStatus(from), record("agent.update.requested", (name) => `Update of ${name} goes on.`)],
+  }) as const;
 /** Back to what its last_seen says. */
 const byLastSeen = (...actions: (ReturnType<typeof record> | "configure")[]) => [
   { guard: wasNeverSeen, target: "provisioning", actions: [...actions, forgetStatus] },
@@ -140,6 +147,7 @@ const life = model.createStateConfig({
         update: beUpdated("provisioning"),
         delete: beDeleted("provisioning"),
         retry: beRetried("provisioning"),
+        resume: beResumed("provisioning"),
         "checkin.failed": {
           target: "offline",
           actions: [
@@ -166,6 +174,7 @@ const life = model.createStateConfig({
         update: beUpdated("online"),
         delete: beDeleted("online"),
         retry: beRetried("online"),
+        resume: beResumed("online"),
         "checkin.failed": {
           actions: model.assign({ lastError: `No check-in after ${MAX_WAKES} wake-ups.` }),
         },
@@ -178,6 +187,7 @@ const life = model.createStateConfig({
         update: beUpdated("offline"),
         delete: beDeleted("offline"),
         retry: beRetried("offline"),
+        resume: beResumed("offline"),
         "checkin.failed": {
           actions: model.assign({ lastError: `No check-in after ${MAX_WAKES} wake-ups.` }),
         },

@@ -16,13 +16,13 @@ export const STEPS = {
 export type Step = (typeof STEPS)[Action][number];
 
 /**
- * Where the work at the gateway stands: `running` a step, `waiting` until a retry is due, `confirming` that a woken
- * agent checks in, `failed` for good, or `idle`.
+ * Where the work at the gateway stands: `running` a step, `waiting` until a retry is due or, where none is, until its
+ * gateway can be reached again, `confirming` that a woken agent checks in, `failed` for good, or `idle`.
  */
 export const WORK_STATES = ["idle", "running", "waiting", "confirming", "failed"] as const;
 export type WorkState = (typeof WORK_STATES)[number];
 
-/** Tries at one step before a transient failure counts as a permanent one. */
+/** Tries at one step, before the work is given up for now. */
 export const MAX_TRIES = 6;
 /** Tries at one step of a forced delete: whoever forces it has seen that the gateway is of no help. */
 export const MAX_FORCED_TRIES = 2;
@@ -58,7 +58,7 @@ export interface AgentContext {
   force: boolean;
   /** The status before `updating` or `deleting`. */
   cameFrom: Status | null;
-  /** What was given up last, and can be begun anew; null once it is. */
+  /** What was given up last, and can be gone on with; null once it is. While it is given up for now only, `action` stays. */
   failed: Action | null;
 }
 
@@ -84,6 +84,8 @@ export type AgentEvent =
   | ({ type: "delete"; force: boolean } & At)
   /** What was given up is to be begun anew, and what waits is to wait no longer. */
   | ({ type: "retry" } & At)
+  /** Its gateway can be reached again: what has stalled goes on. */
+  | ({ type: "resume" } & At)
   /** `remarks`: what the gateway said of it that is worth keeping. */
   | ({ type: "step.done"; generation: number; step: Step; remarks?: readonly string[] } & At)
   | ({

@@ -2,6 +2,7 @@ import { retryDelay } from "./backoff.ts";
 import {
   type Action,
   type AgentContext,
+  type AgentEvent,
   type EventOf,
   MAX_FORCED_TRIES,
   MAX_TRIES,
@@ -46,6 +47,9 @@ const canRetry = (situation: Situation<EventOf<"step.failed">>) => {
   const most = action === "delete" && force ? MAX_FORCED_TRIES : MAX_TRIES;
   return isCurrent(situation) && situation.event.transient && attempt + 1 < most;
 };
+/** Whoever asked for a delete was told that the agent stays: that must not change behind their back. */
+const canGoOnLater = (situation: Situation<EventOf<"step.failed">>) =>
+  isCurrent(situation) && situation.event.transient && situation.context.action !== "delete";
 const isForcedDelete = (situation: Situation<Answer>) =>
   isCurrentDelete(situation) && situation.context.force;
 const isForcedDeleteAndNotLast = (situation: Situation<Answer>) =>
@@ -60,6 +64,14 @@ export const hasFailed =
   (action: Action) =>
   ({ context }: { context: AgentContext }) =>
     context.managed && context.failed === action;
+
+const isStalled = ({ context }: { context: AgentContext }) =>
+  context.action !== null && context.failed === context.action;
+/** Whether this was given up only until its gateway is of help again: it goes on where it stood. */
+export const hasStalled =
+  (action: Action) =>
+  ({ context }: { context: AgentContext }) =>
+    hasFailed(action)({ context }) && isStalled({ context });
 
 /** What a finished step leaves in the activity log. The end of an update or a delete is told by the status. */
 function stepRecord({ name, action, step }: AgentContext) {
@@ -139,8 +151,17 @@ const endWork = model.assign({
   force: false,
 });
 
-/** It is kept, beside the reason, so that it can be begun anew. */
-const giveUp = model.assign({ failed: ({ context }) => context.action });
+/** It is kept, beside the reason, so that it can be gone on with. */
+const giveUp = model.assign({ failed: ({ context }) => context.action, dueAt: null });
+const keepReason = model.assign({
+  lastError: ({ event }) => (event.type === "step.failed" ? event.error : null),
+});
+const goOnWhereItStood = model.assign({
+  stepSince: ({ event }) => event.at,
+  attempt: 0,
+  lastError: null,
+  failed: null,
+});
 
 /** New work replaces what is under way, except that only a forced delete replaces a delete. */
 const mayBegin = ({ context }: { context: AgentContext }) => context.managed && context.action !== "delete";
@@ -151,7 +172,18 @@ const mayDelete = ({ context, event }: Situation<EventOf<"delete">>) =>
   context.managed && (context.action !== "delete" || (event.force && !context.force));
 
 const succeed = model.raise(({ event }) => ({ type: "work.succeeded", at: event.at }));
+const fail = model.raise(({ event }) => ({
+  type: "work.failed",
+  at: event.at,
+  error: event.type === "step.failed" ? event.error : "",
+}));
 const settled = { type: "settle", params: { error: null } } as const;
+const settledWithReason = {
+  type: "settle",
+  params: ({ event }: { event: AgentEvent }) => ({
+    error: event.type === "step.failed" ? event.error : null,
+  }),
+} as const;
 const finishDelete = { target: "idle", actions: [recordRemarks, succeed, settled] } as const;
 const nextStep = { actions: [recordStep, goOn, "runStep"] } as const;
 
@@ -177,8 +209,8 @@ export const provisioning = model.createStateConfig({
         "step.done": [
           { guard: isCurrentAndNotLast, ...nextStep },
           { guard: isCurrentDelete, ...finishDelete },
-          { guard: isCheckedInRewake, target: "idle", actions: recordStep },
-          { guard: isCheckedIn, target: "idle", actions: [recordStep, succeed, settled] },
+          { guard: isCheckedInRewake, target: "idle", actions: [recordStep, "clearError"] },
+          { guard: isCheckedIn, target: "idle", actions: [recordStep, "clearError", succeed, settled] },
           { guard: isCurrentAndRewake, target: "confirming", actions: [recordStep, watchForCheckin] },
           {
             guard: isCurrent,
@@ -192,22 +224,14 @@ export const provisioning = model.createStateConfig({
           { guard: isForcedDelete, ...finishDelete },
           { guard: isCurrentAndRewake, target: "confirming", actions: watchForCheckin },
           {
+            guard: canGoOnLater,
+            target: "waiting",
+            actions: [recordFailure, giveUp, keepReason, fail, settledWithReason],
+          },
+          {
             guard: isCurrent,
             target: "failed",
-            actions: [
-              recordFailure,
-              giveUp,
-              model.assign({ lastError: ({ event }) => (event.type === "step.failed" ? event.error : null) }),
-              model.raise(({ event }) => ({
-                type: "work.failed",
-                at: event.at,
-                error: event.type === "step.failed" ? event.error : "",
-              })),
-              {
-                type: "settle",
-                params: ({ event }) => ({ error: event.type === "step.failed" ? event.error : null }),
-              },
-            ],
+            actions: [recordFailure, giveUp, keepReason, fail, settledWithReason],
           },
         ],
       },
@@ -215,7 +239,11 @@ export const provisioning = model.createStateConfig({
     waiting: {
       on: {
         due: { guard: isDue, target: "running", actions: [beginStep, "runStep"] },
-        retry: { target: "running", actions: [beginStep, "runStep"] },
+        retry: [
+          { guard: isStalled, target: "running", actions: [goOnWhereItStood, "runStep"] },
+          { target: "running", actions: [beginStep, "runStep"] },
+        ],
+        resume: { guard: isStalled, target: "running", actions: [goOnWhereItStood, "runStep"] },
       },
     },
     confirming: {

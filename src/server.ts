@@ -9,6 +9,7 @@ import { Completions } from "./actors/completions.ts";
 import { briefOf, type Drivers, Lifecycle } from "./actors/lifecycle.ts";
 import { loadRegistry } from "./actors/load.ts";
 import { Pacer } from "./actors/pacer.ts";
+import { Recovery } from "./actors/recovery.ts";
 import { type LifeSettings, Registry } from "./actors/registry.ts";
 import { startSweep } from "./actors/sweep.ts";
 import { createSeal } from "./auth/seal.ts";
@@ -188,13 +189,20 @@ async function build(
     config.publicUrl ?? `http://${urlHost(config.host)}:${listener?.port ?? config.port}`;
   if (config.localGateway)
     usual.local = createLocalDriver({ root: workspacesRoot(config), serverUrl, log, clock });
+  const recovery = new Recovery({
+    registry,
+    actors,
+    clock,
+    // A gateway without a link is on this machine.
+    canReach: (gatewayId) => (gateways.linkOf(gatewayId)?.state ?? "ready") === "ready",
+  });
   const { driver: openclaw, remote: gateways } = createOpenClaw({
     database,
     seal,
     clock,
     log,
     serverUrl,
-    reports: createGatewayReports({ database, registry, actors, beats, hub, clock, log }),
+    reports: createGatewayReports({ database, registry, actors, beats, hub, clock, log }, recovery),
   });
   usual.openclaw = openclaw;
   const drivers = replacements.drivers?.(usual) ?? usual;
@@ -270,6 +278,7 @@ async function build(
   registry.listenFrom(clock.now());
   closers.push(pacer.start());
   closers.push(watchMemberships({ sessions, database, clock, log }));
+  closers.push(() => recovery.stop());
   closers.push(startSweep({ registry, actors, clock, disconnectGraceMs: config.disconnectGraceMs }));
   for (const gateway of await readGatewaysOfKind(database, "openclaw"))
     gateways.changed({ ...gatewayBrief(gateway, seal), kind: gateway.kind });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import { until } from "./support/await.ts";
-import { create, enter, isWoken } from "./support/openclaw-stand.ts";
+import { create, enter, isWoken, whileTimePasses } from "./support/openclaw-stand.ts";
 import { refused } from "./support/refused.ts";
 import { startTestServer } from "./support/server.ts";
 import type { Message, Wire } from "./support/wire.ts";
@@ -58,16 +58,18 @@ test("gateway.import takes over what the gateway has, and tells why it leaves th
 });
 
 test("gateway.import knows a main agent by its session, whatever its name", async (t) => {
-  const stand = await enter(t, "new", { main_session_key: "agent:scribe:desk" });
+  const stand = await enter(t, "new", { settings: { main_session_key: "agent:scribe:desk" } });
   const { gateway, gatewayId, boardId, wire } = stand;
   gateway.state.create({ name: "scribe", workspace: "/elsewhere/scribe" });
   const ada = await create(stand, "Ada");
   await isWoken(stand, ada.id);
   await wire.call("agent.update", { agent_id: ada.id, is_gateway_main: true });
+  await isWoken(stand, ada.id, 2);
+  assert.deepEqual([...gateway.state.roster.keys()], ["main", "scribe"], "what it was has gone");
   const named = { gateway_id: gatewayId, board_id: boardId, agent_ids: ["scribe"] };
   assert.deepEqual(await wire.call("gateway.import", named), {
     imported: [],
-    skipped: [{ id: "scribe", name: "scribe", reason: "It is here already." }],
+    skipped: [{ id: "scribe", name: "Ada", reason: "It is here already." }],
   });
 });
 
@@ -95,7 +97,7 @@ test("gateway.import and gateway.diff are for gateways with agents of their own"
 });
 
 test("gateway.diff says so when a main agent's session names no agent of the gateway", async (t) => {
-  const stand = await enter(t, "new", { main_session_key: "desk" });
+  const stand = await enter(t, "new", { settings: { main_session_key: "desk" } });
   const { gatewayId, wire } = stand;
   const ada = await create(stand, "Ada");
   await isWoken(stand, ada.id);
@@ -111,7 +113,7 @@ test("gateway.status counts agents, and gateway.retry goes on with all that were
   const stand = await enter(t, "new");
   const { gateway, gatewayId, wire } = stand;
   const refusal = { error: { code: "INVALID_REQUEST", message: "no room" } };
-  gateway.fault("agents.create", refusal, 2);
+  gateway.fault("agents.create", refusal, { times: 2 });
   const agents = [await create(stand, "Ada"), await create(stand, "Bob")];
   const status = () => wire.call("gateway.status", { gateway_id: gatewayId });
   await until(async () => (await status()).failed === 2, { what: "both to be given up" });
@@ -150,6 +152,23 @@ test("agent.message goes once for its key, and is refused where there is no chat
     /not in the mood/,
   );
   await refused(wire.call("agent.message", { agent_id: ada.id, text: "  " }), "invalid_params");
+
+  // A failure is not kept: the same key again is another try.
+  const again = { agent_id: ada.id, text: "Once more?", idempotency_key: randomUUID() };
+  gateway.fault("chat.send", { error: { code: "UNAVAILABLE", message: "busy" } });
+  await refused(wire.call("agent.message", again), "gateway_failed", /busy/);
+  gateway.fault("chat.send", "restart-before");
+  await refused(wire.call("agent.message", again), "gateway_failed", /restarting/);
+  const twice = [wire.call("agent.message", again), wire.call("agent.message", again)];
+  await whileTimePasses(
+    stand,
+    "the message",
+    () => [...gateway.state.runs.values()].at(-1)?.message === again.text,
+  );
+  const [one, other] = await Promise.all(twice);
+  assert.deepEqual(one, other);
+  assert.deepEqual(await wire.call("agent.message", again), one);
+  assert.equal([...gateway.state.runs.values()].filter((run) => run.message === again.text).length, 1);
   const { board } = await server.board(wire);
   const { agent } = await wire.call("agent.create", { name: "Curl", board_id: board.id });
   await refused(

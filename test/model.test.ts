@@ -48,7 +48,7 @@ class Model {
     this.state = state;
     if (rowMoves || fields) this.version += 1;
     if (effects.some(({ type }) => type === "mintToken")) this.sealed = true;
-    if (effects.some(({ type }) => type === "settle")) this.sealed = false;
+    if (state.work !== "waiting" && effects.some(({ type }) => type === "settle")) this.sealed = false;
     this.#record(effects);
     return effects;
   }

@@ -10,7 +10,8 @@ async function play(flavour: FlavourName): Promise<RunningGateway> {
   const { state, url, token } = gateway;
   const folder = await mkdtemp(join(tmpdir(), "muster-played-"));
   gateway.reply = REPLY;
-  gateway.mirror = folder;
+  gateway.isOnDisk = true;
+  state.ownWorkspace = join(folder, "own");
   return {
     url,
     token,

@@ -240,9 +240,35 @@ test("what cannot be reached is tried again, with words that help", async (t) =>
   const status = await inState(nobody, "backing_off");
   assert.equal(status.last_error, `Nothing listens at ${new URL(gateway.url).host}`);
   assert.match(status.hint ?? "", /running/);
-  const waiting = nobody.ready({ withinMs: 1 });
+});
+
+test("work waits for a link that was lost as long as a restart takes, and then no more", async (t) => {
+  const gateway = await ScriptedGateway.open(t);
+  const stand = await LinkStand.open(t);
+  const link = await stand.ready(gateway.url);
+  stand.clock.advance(60_000);
+  gateway.greet = () => null;
+  gateway.drop(1012, "service restart");
+  await inState(link, "restarting");
+  let isOver = false;
+  const waiting = assert.rejects(
+    link.ready().finally(() => {
+      isOver = true;
+    }),
+    transient,
+  );
+  stand.clock.advance(29_999);
+  await new Promise(setImmediate);
+  assert.equal(isOver, false);
   stand.clock.advance(1);
-  await assert.rejects(waiting, transient);
+  await waiting;
+  // Who comes later is not kept waiting: it is tried again anyway.
+  const late = link.ready();
+  stand.clock.advance(0);
+  await assert.rejects(late, transient);
+  gateway.greet = () => helloFor();
+  link.reconnect();
+  await link.ready();
 });
 
 test("a url that cannot be dialled is refused", async (t) => {

@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { until } from "./support/await.ts";
 import { FakeGateway } from "./support/fake-gateway/gateway.ts";
-import { assertWhole, create, enter, isWoken, ROOT, whileTimePasses } from "./support/openclaw-stand.ts";
+import {
+  assertOnce,
+  assertWhole,
+  create,
+  enter,
+  isWoken,
+  ROOT,
+  whileTimePasses,
+} from "./support/openclaw-stand.ts";
 import { startTestServer } from "./support/server.ts";
 import type { Message } from "./support/wire.ts";
 
@@ -103,6 +111,64 @@ test("B7 a gateway that says no for good: the update fails with its words, and t
   });
   await isWoken(stand, agent.id, 2);
   assert.deepEqual(gateway.state.roster.get("ada")?.heartbeat, { every: "3m", target: "none" });
+});
+
+test("B4 B7 many agents whose gateway is away for an hour: none stays in updating, and all go on by themselves, once", async (t) => {
+  const environment = { MUSTER_OFFLINE_AFTER: "10000h", MUSTER_CHECKIN_DEADLINE: "10000h" };
+  const stand = await enter(t, "new", { environment });
+  const { gateway, gatewayId, server, wire } = stand;
+  const agents = await Promise.all(Array.from({ length: 30 }, (_, n) => create(stand, `Hand ${n}`)));
+  await whileTimePasses(stand, "the first wake-ups", () => gateway.state.runs.size === 30);
+  for (const { id } of agents) await wire.call("agent.heartbeat", { agent_id: id });
+  gateway.fault("sessions.reset", "restart-after", { of: "hand-0:" });
+  await gateway.close();
+  const change = { heartbeat_config: { every: "3m" } };
+  await Promise.all(agents.map(({ id }) => wire.call("agent.update", { agent_id: id, ...change })));
+  const fresh = await create(stand, "Late");
+  const waiting = async () => {
+    const [row] = await server.database<{ count: number }[]>`
+      select count(*)::int as count from agents where work_state = 'waiting' and provision_failed is not null`;
+    return row?.count === 31;
+  };
+  const from = server.clock.now();
+  await whileTimePasses(stand, "all to be given up for now", waiting);
+  assert.ok(server.clock.now() - from < 300_000, "within five minutes");
+  const { items } = await wire.call("agent.list", { limit: 100 });
+  for (const { id, status, last_error } of items) {
+    assert.equal(status, id === fresh.id ? "provisioning" : "online");
+    assert.match(last_error, /Nothing listens/);
+  }
+  assert.equal((await wire.call("gateway.status", { gateway_id: gatewayId })).failed, 31);
+  server.clock.advance(3_600_000);
+  gateway.state.effects.length = 0;
+  await gateway.listen();
+  await whileTimePasses(stand, "all wake-ups", () => gateway.state.runs.size === 61);
+  await whileTimePasses(stand, "nothing to be left", async () => {
+    const { agents: counts, failed } = await wire.call("gateway.status", { gateway_id: gatewayId });
+    return counts.updating === 0 && failed === 0;
+  });
+  assert.equal(gateway.state.effectsOf("reset").length, 30);
+  assertOnce(stand);
+  const after = (await wire.call("agent.list", { limit: 100 })).items;
+  assert.deepEqual(new Set(after.map(({ last_error }: Message) => last_error)), new Set([null]));
+});
+
+test("B4 what has stalled goes on after a restart of the server too, with the token that was on its way", async (t) => {
+  const stand = await enter(t, "new");
+  const { gateway, server } = stand;
+  await gateway.close();
+  const agent = await create(stand, "Ada");
+  await whileTimePasses(stand, "it to be given up for now", async () => {
+    const [row] = await server.database`select 1 from agents where provision_failed is not null`;
+    return row !== undefined;
+  });
+  await server.stop();
+  await gateway.listen();
+  await server.start();
+  stand.wire = await server.wire();
+  await isWoken(stand, agent.id);
+  const token = /^Token: (\S+)$/m.exec(gateway.state.files.get("ada")?.get("AGENTS.md") ?? "")?.[1];
+  assert.equal((await stand.wire.call("agent.attach", { token })).agent.id, agent.id);
 });
 
 test("pairing: the status tells the request, the agent fails with what to do, and goes on once it is allowed", async (t) => {

@@ -44,7 +44,8 @@ export function changeOf(
     life: lifeColumns(next),
     fields: rider.fields ?? null,
     seenAt,
-    forgetSealed: effects.some(({ type }) => type === "settle"),
+    // What is given up for now goes on with the token that it has not brought there yet.
+    forgetSealed: next.work !== "waiting" && effects.some(({ type }) => type === "settle"),
     ...common,
   };
 }

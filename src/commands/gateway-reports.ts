@@ -1,4 +1,5 @@
 import { sighted } from "../actors/heartbeats.ts";
+import type { Recovery } from "../actors/recovery.ts";
 import type { GatewayReports } from "../gateways/remote.ts";
 import { findAgentBySession } from "../store/agents.ts";
 import type { Services } from "./services.ts";
@@ -9,6 +10,7 @@ const MOST_UNDER_WAY = 1_000;
 /** What becomes of what the links to gateways report: who watches is told, and agents that did something are alive. */
 export function createGatewayReports(
   services: Pick<Services, "database" | "registry" | "actors" | "beats" | "hub" | "clock" | "log">,
+  recovery: Pick<Recovery, "gatewayIsBack">,
 ): GatewayReports {
   const { database, registry, clock, hub, log } = services;
   let underWay = 0;
@@ -35,7 +37,10 @@ export function createGatewayReports(
   };
 
   return {
-    link: (organizationId, link) => hub.linked(organizationId, link),
+    link(organizationId, link) {
+      hub.linked(organizationId, link);
+      if (link.state === "ready") recovery.gatewayIsBack(link.id);
+    },
 
     seen(gatewayId, sessionKey) {
       const at = clock.now();

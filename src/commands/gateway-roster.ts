@@ -29,7 +29,11 @@ export const gatewayRosterCommands: Handlers<"gateway.import" | "gateway.diff"> 
     if (board.gateway_id !== gateway.id)
       throw new MusterError("unprocessable", "The board must be on the gateway whose agents are imported.");
     const there = await inventoryOf(context, gateway);
-    const known = new Set((await readAgentsOfGateway(context.database, gateway.id)).map(idAtGateway));
+    const known = new Set(
+      (await readAgentsOfGateway(context.database, gateway.id)).map((agent) =>
+        idAtGateway(agent.openclaw_session_id),
+      ),
+    );
     const asked = agent_ids && new Set(agent_ids);
     const ids = new Set(there.map(({ id }) => id));
     const imported: Agent[] = [];
@@ -95,7 +99,7 @@ function inventoryOf({ services }: Context, gateway: GatewayRow): Promise<Roster
 }
 
 /** The gateway's own id of an agent, as its session key tells it: a main agent's slug is its own affair. */
-const idAtGateway = ({ openclaw_session_id }: AgentRow) => openclaw_session_id.split(":")[1];
+export const idAtGateway = (sessionKey: string) => sessionKey.split(":")[1];
 
 /** Takes over one agent as the gateway has it, without a word to the gateway. */
 async function adopt(

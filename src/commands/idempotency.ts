@@ -17,9 +17,10 @@ type Kept =
 
 /**
  * When the key is claimed: by the committer along with the agent's change, in the transaction that the whole command runs
- * in, or before it begins, for what leaves nothing behind in Postgres.
+ * in, or before it begins, for what leaves nothing behind in Postgres. What goes to somebody who knows repeats by the same
+ * key claims it after it has succeeded: a failure is worth another try.
  */
-export type Claims = "with the committer" | "in its transaction" | "before";
+export type Claims = "with the committer" | "in its transaction" | "before" | "after";
 
 /**
  * Carries a request out once for its idempotency key: a repetition within a day gets the first one's answer. The key is
@@ -65,6 +66,12 @@ export async function once(
       await claimKey(database, of, claimed({ pending: true }), at());
       reachedClaim = true;
       return await keep(run({ database, onceCommitted: (tell) => tell() }));
+    }
+    if (claims === "after") {
+      const answer = await run({ database, onceCommitted: (tell) => tell() });
+      reachedClaim = true;
+      await claimKey(database, of, claimed({ answer }), at());
+      return answer;
     }
     if (claims === "with the committer") {
       const claim = (partial: PartialAnswer) => (transaction: Queries) => {

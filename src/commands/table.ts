@@ -57,7 +57,7 @@ export function validate<S extends z.ZodType>(schema: S, params: unknown): z.out
 
 /** When a command that carries an idempotency key claims it. */
 function claimsOf(method: CommandMethod, params: object): Claims {
-  if (method === "agent.message") return "before";
+  if (method === "agent.message") return "after";
   if (method !== "agent.command")
     return method.startsWith("agent.") ? "with the committer" : "in its transaction";
   return "delivery" in params && params.delivery === "live" ? "before" : "in its transaction";

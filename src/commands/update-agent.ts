@@ -9,6 +9,7 @@ import type { GatewayRow } from "../store/gateways.ts";
 import { indexOf } from "./answers.ts";
 import type { Context } from "./context.ts";
 import { findAgent, findBoard, findGateway, findGatewayOf, requireFit } from "./find.ts";
+import { idAtGateway } from "./gateway-roster.ts";
 import { changedFields, ownSessionKey } from "./settings.ts";
 
 /** Which update of the agent was committed to happen; null when there was nothing to do. */
@@ -43,7 +44,7 @@ async function tryUpdate(context: Context, params: Params<"agent.update">): Prom
   const { gateway, fields } = untouched
     ? await stay(context, agent, given)
     : await placeAgent(context, agent, params, given);
-  const leaves = gateway.id !== agent.gateway_id;
+  const leaves = gateway.id !== agent.gateway_id || changesEntry(agent, gateway, fields);
   const leaving = leaves ? await readAssignment(context.database, agent.id) : undefined;
   const index = indexOf(context.services, agent.id);
   const managed = gateway.kind !== "direct";
@@ -63,6 +64,12 @@ async function tryUpdate(context: Context, params: Params<"agent.update">): Prom
   if (outcome.ignored)
     throw new MusterError("conflict", "The agent is being deleted: it cannot be updated any more.");
   return { agent, begun: { index, generation: outcome.generation, managed } };
+}
+
+/** Whether it becomes another entry of its gateway's own list: the one that it was must not live on beside it. */
+function changesEntry(agent: AgentRow, { kind }: GatewayRow, fields: Partial<AgentFields>): boolean {
+  const id = idAtGateway(fields.openclaw_session_id ?? agent.openclaw_session_id);
+  return kind === "openclaw" && id !== undefined && id !== idAtGateway(agent.openclaw_session_id);
 }
 
 /** The agent, if the principal may change it. */

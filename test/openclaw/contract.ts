@@ -9,7 +9,7 @@ import type { Message, Wire } from "../support/wire.ts";
 
 const run = promisify(execFile);
 /** A real gateway may take its time, above all for the first of a kind. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 90_000;
 
 /** What the model behind the gateway answers. */
 export const REPLY = "Aye, all is well here.";
@@ -34,7 +34,7 @@ export function contract(name: string, start: () => Promise<RunningGateway>): vo
     let gateway: RunningGateway;
     let boards = 0;
 
-    test("the gateway starts", { timeout: 150_000 }, async () => {
+    test("the gateway starts", { timeout: 480_000 }, async () => {
       gateway = await start();
     });
 
@@ -101,7 +101,7 @@ export function contract(name: string, start: () => Promise<RunningGateway>): vo
     });
 
     test("B4 a gateway that restarts in the middle of the work: it goes on, and is done once", {
-      timeout: 180_000,
+      timeout: 480_000,
     }, async (t) => {
       const { wire, boardId } = await enter(t);
       const { agent } = await wire.call("agent.create", { name: "Lighthouse", board_id: boardId });
@@ -210,6 +210,35 @@ export function contract(name: string, start: () => Promise<RunningGateway>): vo
       await run("sh", ["-ec", script]);
       await watcher.pushed(agent.id, "the agent online", ({ status }) => status === "online");
       await wire.call("agent.delete", { agent_id: agent.id, wait: true });
+    });
+
+    test("P16 the gateway's own agent is its main agent, where the gateway has it, and stays when it is deleted", {
+      timeout: 240_000,
+    }, async (t) => {
+      const { server, wire, gatewayId, boardId } = await enter(t);
+      const watcher = await server.wire();
+      await watcher.call("subscribe", { topic: `agents:gateway:${gatewayId}` });
+      const { agent } = await wire.call("agent.create", { name: "Steward", board_id: boardId, wait: true });
+      const change = (every: string) =>
+        wire.call("agent.update", {
+          agent_id: agent.id,
+          is_gateway_main: true,
+          heartbeat_config: { every, target: "none" },
+          wait: true,
+        });
+      for (const every of ["31m", "37m"]) {
+        const { agent: now } = await change(every);
+        assert.deepEqual([now.last_error, now.openclaw_session_id], [null, "agent:main:main"]);
+        assert.deepEqual((await gateway.agent("main"))?.heartbeat, { every, target: "none" });
+      }
+      assert.equal(await gateway.agent("steward"), null, "what it was before has gone");
+      const script = /```sh\n([\s\S]+?)```/.exec(await heartbeatGuide(gateway, "main"))?.[1];
+      assert.ok(script);
+      await run("sh", ["-ec", script]);
+      await watcher.pushed(agent.id, "the agent online", ({ status }) => status === "online");
+      assert.deepEqual((await wire.call("gateway.diff", { gateway_id: gatewayId })).items, []);
+      await wire.call("agent.delete", { agent_id: agent.id, wait: true });
+      assert.notEqual(await gateway.agent("main"), null);
     });
 
     test("the gateway stops", { timeout: 30_000 }, () => gateway?.stop());

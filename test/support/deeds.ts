@@ -17,6 +17,7 @@ export type Deed = { afterMs: number } & (
   | { type: "failed"; late: boolean; transient: boolean; retryAfterMs: number; jitter: number }
   | { type: "due" }
   | { type: "retry" }
+  | { type: "resume" }
   | { type: "configured"; error: string | null }
   | { type: "restart" }
 );
@@ -78,6 +79,7 @@ export const anyEvent = fc.oneof(
   },
   { weight: 6, arbitrary: fc.record({ type: fc.constant("due" as const), afterMs }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant("retry" as const), afterMs }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant("resume" as const), afterMs }) },
 );
 export const anyDeed: fc.Arbitrary<Deed> = fc.oneof(
   { weight: 14, arbitrary: anyEvent },

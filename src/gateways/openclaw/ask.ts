@@ -2,13 +2,18 @@ import type { z } from "zod";
 import { LinkLost } from "./failures.ts";
 import type { Link } from "./link.ts";
 
-/** How often a request is made whose link went away before the answer. */
+/** How often a question is asked whose link went away before the answer. */
 const MOST_TRIES = 5;
+/** What changes nothing at a gateway, and can be asked twice. */
+const QUESTIONS = new Set(["agents.list", "agents.files.get", "config.get", "sessions.list", "chat.history"]);
 
-/** Asks a gateway for something that can be asked for twice. */
+/** Asks a gateway for something, or to do something. */
 export type Ask = <T>(method: string, params: object, schema: z.ZodType<T>) => Promise<T>;
 
-/** Asks over a link; again, as soon as the link is ready, where a restart of the gateway has swallowed the answer. */
+/**
+ * Asks over a link. A question whose answer a restart of the gateway has swallowed is asked again as soon as the link is
+ * ready; what may have had its effect is not: whoever asked for it looks how things stand there first.
+ */
 export function asker(link: () => Link, signal?: AbortSignal): Ask {
   return async (method, params, schema) => {
     for (let tries = 1; ; tries++)
@@ -16,6 +21,7 @@ export function asker(link: () => Link, signal?: AbortSignal): Ask {
         return await link().request(method, params, schema, signal ? { signal } : {});
       } catch (error) {
         if (!(error instanceof LinkLost) || tries === MOST_TRIES || signal?.aborted) throw error;
+        if (error.wasSent && !QUESTIONS.has(method)) throw error;
       }
   };
 }

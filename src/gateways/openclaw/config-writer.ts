@@ -1,9 +1,17 @@
 import { z } from "zod";
 import type { Clock } from "../../clock.ts";
 import { GatewayError } from "../driver.ts";
+import { OWN_AGENT } from "./agents.ts";
 import type { Ask } from "./ask.ts";
-import { differs, type GatewayConfig, heartbeatIn, heartbeatPatch, readGatewayConfig } from "./config.ts";
-import { GatewayRefusal } from "./failures.ts";
+import {
+  differs,
+  type GatewayConfig,
+  type GatewayVersion,
+  heartbeatIn,
+  heartbeatPatch,
+  readGatewayConfig,
+} from "./config.ts";
+import { GatewayRefusal, LinkLost } from "./failures.ts";
 
 /** A patch waits until nothing more was wanted for so long, but no longer than `most`, in milliseconds. */
 const GATHER_MS = { quiet: 300, most: 2_000 } as const;
@@ -15,6 +23,7 @@ const LIMIT_WINDOW_MS = 61_000;
 
 interface Want {
   heartbeat: Record<string, unknown>;
+  signal: AbortSignal;
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -25,7 +34,7 @@ interface Want {
  */
 export class ConfigWriter {
   readonly #ask: Ask;
-  readonly #protocol: () => number;
+  readonly #gateway: () => GatewayVersion;
   readonly #clock: Clock;
   #wants = new Map<string, Want>();
   #timer: NodeJS.Timeout | undefined;
@@ -35,9 +44,9 @@ export class ConfigWriter {
   #sent: number[] = [];
   #notBefore = 0;
 
-  constructor({ ask, protocol, clock }: { ask: Ask; protocol: () => number; clock: Clock }) {
+  constructor({ ask, gateway, clock }: { ask: Ask; gateway: () => GatewayVersion; clock: Clock }) {
     this.#ask = ask;
-    this.#protocol = protocol;
+    this.#gateway = gateway;
     this.#clock = clock;
   }
 
@@ -58,12 +67,13 @@ export class ConfigWriter {
       };
       const want: Want = {
         heartbeat,
+        signal,
         resolve: settle(resolve),
         reject: (error) => settle(() => reject(error))(),
       };
       if (signal.aborted) return calledOff();
       signal.addEventListener("abort", calledOff, { once: true });
-      this.#wants.get(id)?.reject(new GatewayError("Newer work has begun", { transient: true }));
+      this.#wants.get(id)?.reject(superseded());
       this.#wants.set(id, want);
       this.#gather();
     });
@@ -94,25 +104,22 @@ export class ConfigWriter {
   }
 
   async #write(wants: Map<string, Want>): Promise<void> {
-    for (let round = 0; round < MOST_ROUNDS && wants.size > 0; round++) {
-      const config = await readGatewayConfig(this.#ask, this.#protocol());
-      const missing: string[] = [];
-      const wanted = new Map<string, Record<string, unknown>>();
-      for (const [id, { heartbeat, resolve }] of wants)
-        if (!differs(heartbeatIn(config, id), heartbeat)) {
-          resolve();
-          wants.delete(id);
-        } else if (config.entries.has(id)) wanted.set(id, heartbeat);
-        else missing.push(id);
-      for (const id of missing) {
-        // The gateway's own agent has no entry until it is given one.
-        if (id === "main") wanted.set(id, wants.get(id)?.heartbeat ?? {});
-        else {
-          wants.get(id)?.reject(new GatewayError(`The gateway has no agent ${id}`, { transient: true }));
-          wants.delete(id);
-        }
+    let rounds = 0;
+    for (;;) {
+      this.#dropOutdated(wants);
+      if (wants.size === 0 || rounds === MOST_ROUNDS) break;
+      const config = await readGatewayConfig(this.#ask, this.#gateway());
+      const wanted = this.#compare(config, wants);
+      if (wanted.size === 0) continue;
+      const wait = this.#untilNextPatch(config);
+      // What was read is old when the wait is over: somebody else writes to the configuration too.
+      if (wait > 0) {
+        await new Promise<void>((resolve) => this.#clock.after(wait, resolve));
+        this.#join(wants);
+      } else {
+        rounds += 1;
+        await this.#patch(config, wanted);
       }
-      if (wanted.size > 0) await this.#patch(config, wanted);
     }
     for (const [id, { reject }] of wants)
       reject(
@@ -122,9 +129,44 @@ export class ConfigWriter {
       );
   }
 
+  /** What was wanted during a long wait goes in the same patch. */
+  #join(wants: Map<string, Want>): void {
+    for (const [id, want] of this.#wants) {
+      wants.get(id)?.reject(superseded());
+      wants.set(id, want);
+    }
+    this.#wants.clear();
+  }
+
+  /** Of what is gathered already, newer wants take the place of those that wait for a patch; some were called off. */
+  #dropOutdated(wants: Map<string, Want>): void {
+    for (const [id, { signal, reject }] of wants) {
+      if (!signal.aborted && !this.#wants.has(id)) continue;
+      reject(superseded());
+      wants.delete(id);
+    }
+  }
+
+  /** Settles what is as it is wanted, and what cannot be. Returns what is to be written, by agent. */
+  #compare(config: GatewayConfig, wants: Map<string, Want>): Map<string, Record<string, unknown>> {
+    const wanted = new Map<string, Record<string, unknown>>();
+    for (const [id, { heartbeat, resolve, reject }] of wants)
+      if (!differs(heartbeatIn(config, id), heartbeat)) {
+        resolve();
+        wants.delete(id);
+        // The gateway's own agent may have no entry until it is given one.
+      } else if (config.entries.has(id) || id === OWN_AGENT) wanted.set(id, heartbeat);
+      else {
+        reject(new GatewayError(`The gateway has no agent ${id}`, { transient: true }));
+        wants.delete(id);
+      }
+    return wanted;
+  }
+
   async #patch(config: GatewayConfig, wanted: Map<string, Record<string, unknown>>): Promise<void> {
-    await this.#slot(config);
-    const patch = heartbeatPatch(config, this.#protocol(), wanted);
+    const { protocol } = this.#gateway();
+    const patch = heartbeatPatch(config, protocol, wanted);
+    if (protocol >= 4) this.#sent.push(this.#clock.now());
     try {
       await this.#ask(
         "config.patch",
@@ -132,6 +174,8 @@ export class ConfigWriter {
         z.unknown(),
       );
     } catch (error) {
+      // Whether it was written before the link went away shows in the configuration.
+      if (error instanceof LinkLost) return;
       if (!(error instanceof GatewayRefusal)) throw error;
       if (/rate limit/i.test(error.said))
         this.#notBefore = this.#clock.now() + (error.retryAfterMs || LIMIT_WINDOW_MS);
@@ -139,17 +183,14 @@ export class ConfigWriter {
     }
   }
 
-  /** Waits until the gateway allows another patch. */
-  async #slot({ kind }: GatewayConfig): Promise<void> {
-    const most = this.#protocol() < 4 ? Number.POSITIVE_INFINITY : LIMITS[kind];
-    for (;;) {
-      const now = this.#clock.now();
-      this.#sent = this.#sent.filter((at) => now - at < LIMIT_WINDOW_MS);
-      const oldest = this.#sent.length >= most ? (this.#sent[0] ?? now) + LIMIT_WINDOW_MS : 0;
-      const wait = Math.max(oldest, this.#notBefore) - now;
-      if (wait <= 0) break;
-      await new Promise<void>((resolve) => this.#clock.after(wait, resolve));
-    }
-    if (Number.isFinite(most)) this.#sent.push(this.#clock.now());
+  /** Milliseconds until the gateway allows another patch. */
+  #untilNextPatch({ kind }: GatewayConfig): number {
+    const now = this.#clock.now();
+    this.#sent = this.#sent.filter((at) => now - at < LIMIT_WINDOW_MS);
+    const isFull = this.#sent.length >= LIMITS[kind];
+    const free = isFull ? (this.#sent[0] ?? now) + LIMIT_WINDOW_MS : now;
+    return Math.max(free, this.#notBefore) - now;
   }
 }
+
+const superseded = () => new GatewayError("Newer work has begun", { transient: true });

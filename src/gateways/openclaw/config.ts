@@ -28,8 +28,33 @@ export interface GatewayConfig {
   list: readonly Record<string, unknown>[];
 }
 
-/** Reads a gateway's configuration. Where it has no agents yet, the protocol says how it would keep them. */
-export async function readGatewayConfig(ask: Ask, protocol: number): Promise<GatewayConfig> {
+/** What a gateway said of itself. */
+export interface GatewayVersion {
+  protocol: number;
+  /** Like 2026.9.6; null where it does not tell. */
+  version: string | null;
+}
+
+/** The first version that keeps its agents in a map. */
+const FIRST_WITH_ENTRIES = [2026, 8, 1] as const;
+
+/** How a gateway that has no agents yet would keep them. One of protocol 4 that hides its version counts as a new one. */
+export function rosterKindOf({ protocol, version }: GatewayVersion): RosterKind {
+  if (protocol < 4) return "list";
+  const parts = /^(\d+)\.(\d+)\.(\d+)/
+    .exec(version ?? "")
+    ?.slice(1)
+    .map(Number);
+  if (!parts) return "entries";
+  for (const [position, first] of FIRST_WITH_ENTRIES.entries()) {
+    const part = parts[position] ?? 0;
+    if (part !== first) return part > first ? "entries" : "list";
+  }
+  return "entries";
+}
+
+/** Reads a gateway's configuration. Where it has no agents yet, its version says how it would keep them. */
+export async function readGatewayConfig(ask: Ask, gateway: GatewayVersion): Promise<GatewayConfig> {
   const { hash, config } = await ask("config.get", {}, answer);
   const { entries, list } = config.agents ?? {};
   const asList = (list ?? []).flatMap((entry) =>
@@ -37,7 +62,7 @@ export async function readGatewayConfig(ask: Ask, protocol: number): Promise<Gat
   );
   return {
     hash: hash ?? null,
-    kind: list || (!entries && protocol < 4) ? "list" : "entries",
+    kind: entries ? "entries" : list ? "list" : rosterKindOf(gateway),
     entries: new Map(entries ? Object.entries(entries) : asList),
     list: list ?? [],
   };

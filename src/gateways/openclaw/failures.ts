@@ -18,12 +18,14 @@ export class GatewayRefusal extends GatewayError {
   }
 }
 
-/** The link went away before the answer came: whether the request was carried out is not known. */
+/** The link went away before the answer came: whether a request that was sent was carried out is not known. */
 export class LinkLost extends GatewayError {
   override name = "LinkLost";
+  readonly wasSent: boolean;
 
-  constructor(message: string) {
+  constructor(message: string, { wasSent }: { wasSent: boolean }) {
     super(message, { transient: true });
+    this.wasSent = wasSent;
   }
 }
 

@@ -17,9 +17,20 @@ export interface Unsupported {
   remember(name: string): Promise<void>;
 }
 
-const found = z.object({ file: z.object({ content: z.string().nullish(), missing: z.boolean().nullish() }) });
+const found = z.object({
+  workspace: z.string(),
+  file: z.object({ content: z.string().nullish(), missing: z.boolean().nullish() }),
+});
 /** What a file holds at the gateway; null: it is not there. */
 type Content = string | null;
+
+/** An agent's workspace as its gateway has it. */
+interface Workspace {
+  /** The folder: the gateway's own agent has one of the gateway's choice. */
+  folder: string;
+  /** The files that the gateway takes. */
+  files: Map<WorkspaceFile, Content>;
+}
 
 const isUnsupported = (error: unknown): boolean =>
   error instanceof GatewayRefusal && /^unsupported file/i.test(error.said);
@@ -33,10 +44,10 @@ export async function writeFiles(
   ask: Ask,
   unsupported: Unsupported,
   work: Work,
-  at: { agentId: string; workspace: string; serverUrl: string },
+  at: { agentId: string; serverUrl: string },
 ): Promise<void> {
   const { agentId } = at;
-  const there = await readFiles(ask, unsupported, agentId);
+  const { folder, files: there } = await readWorkspace(ask, unsupported, agentId);
   const tokenName: WorkspaceFile = there.has("TOOLS.md") ? "TOOLS.md" : "AGENTS.md";
   const token = work.token ?? tokenIn(there.get(tokenName) ?? "");
   if (token === undefined)
@@ -47,7 +58,7 @@ export async function writeFiles(
     agent: work.agent,
     gateway: work.gateway,
     serverUrl: at.serverUrl,
-    tokenFile: `${at.workspace}/${tokenName}`,
+    tokenFile: `${folder}/${tokenName}`,
     token,
   });
   const parts = [rendered.get("AGENTS.md") ?? ""];
@@ -60,7 +71,7 @@ export async function writeFiles(
   const write = ([name, content]: [WorkspaceFile, string]) =>
     ask("agents.files.set", { agentId, name, content }, z.unknown());
   try {
-    await Promise.all(due.filter(([name]) => name !== tokenName).map(write));
+    await allOf(due.filter(([name]) => name !== tokenName).map(write));
     for (const entry of due) if (entry[0] === tokenName) await write(entry);
   } catch (error) {
     if (!isUnsupported(error)) throw error;
@@ -73,25 +84,28 @@ export async function writeFiles(
   }
 }
 
-/** The files that the gateway takes, with what they hold now. */
-async function readFiles(
-  ask: Ask,
-  unsupported: Unsupported,
-  agentId: string,
-): Promise<Map<WorkspaceFile, Content>> {
+async function readWorkspace(ask: Ask, unsupported: Unsupported, agentId: string): Promise<Workspace> {
   const refused = await unsupported.read();
-  const there = new Map<WorkspaceFile, Content>();
-  await Promise.all(
+  const files: Workspace["files"] = new Map();
+  let folder = "";
+  await allOf(
     workspaceFiles.map(async (name) => {
       if (refused.has(name)) return;
       try {
-        const { file } = await ask("agents.files.get", { agentId, name }, found);
-        there.set(name, file.missing ? null : (file.content ?? null));
+        const { workspace, file } = await ask("agents.files.get", { agentId, name }, found);
+        folder = workspace;
+        files.set(name, file.missing ? null : (file.content ?? null));
       } catch (error) {
         if (!isUnsupported(error)) throw error;
         await unsupported.remember(name);
       }
     }),
   );
-  return there;
+  return { folder, files };
+}
+
+/** Resolves when all have, and rejects only when none is under way any more: whoever tries again must not meet them. */
+async function allOf(work: Promise<unknown>[]): Promise<void> {
+  for (const outcome of await Promise.allSettled(work))
+    if (outcome.status === "rejected") throw outcome.reason;
 }

@@ -16,7 +16,10 @@ const AT_ONCE = 8;
 /** Requests that may wait for one gateway. */
 const MOST_WAITING = 10_000;
 const REQUEST_MS = 30_000;
-/** How long work waits for a link that is not ready, before it is told to come back later, in milliseconds. */
+/**
+ * How long after a link was lost, or was to be made, work waits for it, before it is told to come back later: a restart
+ * takes no longer. In milliseconds.
+ */
 const READY_MS = 30_000;
 /** Gateways tick every 30 s: one that is silent for longer than this is gone, in milliseconds. */
 export const SILENCE_MS = 75_000;
@@ -45,6 +48,8 @@ export class Link {
   #gateway: GatewayBrief & { url: string };
   #life = newLink();
   #since: number;
+  /** Since when it is not ready; without meaning while it is. */
+  #awaySince: number;
   #socket: GatewaySocket | null = null;
   /** Tells an older dial from the newest. */
   #dials = 0;
@@ -62,6 +67,7 @@ export class Link {
     this.#parts = parts;
     this.#pending = new PendingRequests(parts.clock);
     this.#since = parts.clock.now();
+    this.#awaySince = this.#since;
     this.#dial();
   }
 
@@ -120,10 +126,10 @@ export class Link {
   }
 
   /**
-   * Resolves when requests can be made. Throws GatewayError: for good when only a person can help, otherwise when it has
-   * waited long enough or the signal says so.
+   * Resolves when requests can be made. Throws GatewayError: for good when only a person can help, otherwise when the
+   * gateway has been away for too long or the signal says so.
    */
-  ready({ signal, withinMs = READY_MS }: { signal?: AbortSignal; withinMs?: number } = {}): Promise<void> {
+  ready({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
     return new Promise((resolve, reject) => {
       const done = (error?: GatewayError) => {
         this.#watchers.delete(look);
@@ -137,9 +143,11 @@ export class Link {
         if (signal?.aborted) done(calledOff());
         else if (state === "ready") done();
         else if (state === "refused" || state === "pairing_required") done(this.#notReady(false));
-        else if (state === "closed") done(new LinkLost("The link to the gateway was closed"));
+        else if (state === "closed")
+          done(new LinkLost("The link to the gateway was closed", { wasSent: false }));
       };
-      const cancel = this.#parts.clock.after(withinMs, () => done(this.#notReady(true)));
+      const left = Math.max(0, this.#awaySince + READY_MS - this.#now());
+      const cancel = this.#parts.clock.after(left, () => done(this.#notReady(true)));
       this.#watchers.add(look);
       signal?.addEventListener("abort", look);
       look();
@@ -176,7 +184,7 @@ export class Link {
   async #ask(method: string, params: object, timeoutMs: number, signal?: AbortSignal): Promise<unknown> {
     const socket = this.#socket;
     if (signal?.aborted) throw calledOff();
-    if (this.#life.state !== "ready" || !socket) throw new LinkLost(this.#trouble());
+    if (this.#life.state !== "ready" || !socket) throw new LinkLost(this.#trouble(), { wasSent: false });
     return this.#pending.ask(method, params, {
       send: (text) => socket.send(text),
       maxBytes: this.#hello?.maxPayload ?? 0,
@@ -256,6 +264,7 @@ export class Link {
     const { life, effects } = reactLink(this.#life, event);
     this.#life = life;
     if (life.state !== before) this.#since = event.at;
+    if (before === "ready" || event.type === "reconnect") this.#awaySince = event.at;
     this.#cancelDue();
     this.#cancelDue = () => {};
     const { dueAt } = life.context;
@@ -278,7 +287,7 @@ export class Link {
     this.#onHangUp();
     this.#onHangUp = () => {};
     this.#socket = null;
-    this.#pending.lose(new LinkLost(this.#trouble()));
+    this.#pending.lose(new LinkLost(this.#trouble(), { wasSent: true }));
   }
 
   #trouble(): string {

@@ -15,12 +15,12 @@ import {
   workspaceOf,
 } from "./agents.ts";
 import { type Ask, asker } from "./ask.ts";
-import { heartbeatIn, readGatewayConfig } from "./config.ts";
+import { type GatewayVersion, heartbeatIn, readGatewayConfig } from "./config.ts";
 import { ConfigWriter } from "./config-writer.ts";
 import { type Unsupported, writeFiles } from "./files.ts";
 import { Links } from "./links.ts";
 import { createEventReader } from "./reports.ts";
-import { endSession, ensureSession, resetSession } from "./sessions.ts";
+import { endSession, ensureSession, hasReached, resetSession } from "./sessions.ts";
 import { cleanUpMessage, wakeMessage } from "./words.ts";
 
 /** Agents at work at one gateway at a time; the requests that they make there wait for one another at its link. */
@@ -79,7 +79,8 @@ export function createOpenClaw({
   const asking = (gateway: GatewayBrief, signal?: AbortSignal): Ask =>
     // Not with the settings that the work began with: newer ones may have come since.
     asker(() => links.get(gateway.id) ?? links.of(gateway), signal);
-  const protocolOf = (gatewayId: string) => links.get(gatewayId)?.hello?.protocol ?? 3;
+  const versionOf = (gatewayId: string): GatewayVersion =>
+    links.get(gatewayId)?.hello ?? { protocol: 3, version: null };
 
   function writerFor(gateway: GatewayBrief): ConfigWriter {
     const known = writers.get(gateway.id);
@@ -91,7 +92,7 @@ export function createOpenClaw({
         if (link) return link;
         throw new GatewayError("The gateway is not there any more", { transient: false });
       }),
-      protocol: () => protocolOf(gateway.id),
+      gateway: () => versionOf(gateway.id),
       clock,
     });
     writers.set(gateway.id, writer);
@@ -120,7 +121,7 @@ export function createOpenClaw({
     const ask = asking(gateway, signal);
     const id = gatewayAgentId(agent);
     const entry = (await listGatewayAgents(ask)).find((listed) => listed.id === id);
-    const config = await readGatewayConfig(ask, protocolOf(gateway.id));
+    const config = await readGatewayConfig(ask, versionOf(gateway.id));
     const kept = config.entries.get(id);
     const name = entry?.name ?? textOf(kept?.name);
     const workspace = textOf(kept?.workspace) ?? entry?.workspace ?? null;
@@ -132,6 +133,28 @@ export function createOpenClaw({
     if (Object.keys(changes).length > 0 && id !== OWN_AGENT)
       await ask("agents.update", { agentId: id, ...changes }, z.unknown());
     await writerFor(gateway).want(id, agent.heartbeatConfig, signal);
+  }
+
+  /** Messages on their way, by their keys. */
+  const underWay = new Map<string, Promise<{ run_id: string }>>();
+
+  async function send(
+    { agent: { sessionKey }, gateway }: Pick<Work, "agent" | "gateway">,
+    text: string,
+    key: string,
+  ): Promise<{ run_id: string }> {
+    const held: (() => void)[] = [];
+    heldBack.set(key, held);
+    try {
+      const params = { sessionKey, message: text, idempotencyKey: key };
+      const { runId } = await asking(gateway)("chat.send", params, chatAnswer);
+      const at = new Date(clock.now()).toISOString();
+      reports.chat(gateway.id, sessionKey, { run_id: runId, kind: "sent", text, at });
+      return { run_id: runId };
+    } finally {
+      heldBack.delete(key);
+      for (const tell of held) tell();
+    }
   }
 
   const driver: Driver = {
@@ -152,16 +175,18 @@ export function createOpenClaw({
       const { agent, gateway, signal } = work;
       return writeFiles(asking(gateway, signal), unsupportedAt(gateway), work, {
         agentId: gatewayAgentId(agent),
-        workspace: workspaceOf(agent, gateway),
         serverUrl: serverUrl(),
       });
     },
 
     async wake({ agent, gateway, action, wakes, signal }) {
+      const ask = asking(gateway, signal);
+      const { sessionKey } = agent;
       const idempotencyKey = `muster-${agent.id}-${agent.generation}-${wakes}`;
-      const message = wakeMessage(agent, action);
-      const params = { sessionKey: agent.sessionKey, message, idempotencyKey };
-      await asking(gateway, signal)("chat.send", params, z.unknown());
+      // Gateways forget their keys in a restart, but not what was said.
+      if (await hasReached(ask, sessionKey, idempotencyKey)) return;
+      const message = wakeMessage(agent, action, idempotencyKey);
+      await ask("chat.send", { sessionKey, message, idempotencyKey }, z.unknown());
     },
 
     async unroster(work) {
@@ -174,7 +199,10 @@ export function createOpenClaw({
     async unsession(work) {
       const { agent, gateway, signal } = work;
       requireReach(work);
-      await endSession(asking(gateway, signal), agent.sessionKey);
+      const ask = asking(gateway, signal);
+      await endSession(ask, agent.sessionKey, () =>
+        resetSession(ask, database, agent, gatewayAgentId(agent)),
+      );
     },
 
     async cleanUp({ agent, gateway, signal }) {
@@ -213,7 +241,7 @@ export function createOpenClaw({
     async inventory(gateway) {
       const ask = asking(gateway);
       const agents = await listGatewayAgents(ask);
-      const config = await readGatewayConfig(ask, protocolOf(gateway.id));
+      const config = await readGatewayConfig(ask, versionOf(gateway.id));
       return agents.map((agent) => ({
         ...agent,
         name: agent.name ?? textOf(config.entries.get(agent.id)?.name),
@@ -233,20 +261,12 @@ export function createOpenClaw({
       };
     },
 
-    async message({ agent, gateway }, text, key) {
-      const { sessionKey } = agent;
-      const params = { sessionKey, message: text, idempotencyKey: key };
-      const held = heldBack.get(key) ?? [];
-      heldBack.set(key, held);
-      try {
-        const { runId } = await asking(gateway)("chat.send", params, chatAnswer);
-        const at = new Date(clock.now()).toISOString();
-        reports.chat(gateway.id, sessionKey, { run_id: runId, kind: "sent", text, at });
-        return { run_id: runId };
-      } finally {
-        heldBack.delete(key);
-        for (const tell of held) tell();
-      }
+    message(to, text, key) {
+      const known = underWay.get(key);
+      if (known) return known;
+      const sent = send(to, text, key).finally(() => underWay.delete(key));
+      underWay.set(key, sent);
+      return sent;
     },
   };
   return { driver, remote };

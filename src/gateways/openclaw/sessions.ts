@@ -7,6 +7,8 @@ import { GatewayRefusal } from "./failures.ts";
 
 /** Characters of a label that every version takes. */
 const MOST_LABEL = 64;
+/** Messages of a session that are looked through for one that was sent a moment ago. */
+const HISTORY = 50;
 
 const optional = <T extends z.ZodType>(schema: T) => schema.nullish().catch(null);
 const sessions = z.object({
@@ -75,13 +77,22 @@ const isGone = (error: unknown): boolean =>
 const isKept = (error: unknown): boolean =>
   error instanceof GatewayRefusal && /cannot delete the main session/i.test(error.said);
 
-/** Ends a session, or begins it anew where the gateway keeps it for good. One that is gone is fine. */
-export async function endSession(ask: Ask, key: string): Promise<void> {
+/**
+ * Ends an agent's session, or begins it anew where the gateway keeps it for good. One that is gone is fine; `begin` does
+ * it once.
+ */
+export async function endSession(ask: Ask, key: string, begin: () => Promise<void>): Promise<void> {
   const end = ask("sessions.delete", { key, deleteTranscript: true }, z.unknown()).catch((error) => {
-    if (isKept(error)) return ask("sessions.reset", { key }, z.unknown());
+    if (isKept(error)) return begin();
     throw error;
   });
   await end.catch((error) => {
     if (!isGone(error)) throw error;
   });
+}
+
+/** Whether a message with this reference has reached the session, or waits in it. */
+export async function hasReached(ask: Ask, key: string, reference: string): Promise<boolean> {
+  const history = await ask("chat.history", { sessionKey: key, limit: HISTORY }, z.unknown());
+  return JSON.stringify(history).includes(reference);
 }

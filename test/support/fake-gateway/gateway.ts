@@ -13,19 +13,28 @@ type Json = Record<string, unknown>;
 
 /**
  * What goes wrong with one call: a restart before or after it is carried out, no answer (carried out or not), an answer
- * to another id first, a frame that is too large, an error of the gateway's.
+ * that is slow, comes only after the next one, comes in pieces or to another id first, a frame that is too large, a
+ * write that is lost, an error of the gateway's.
  */
 export type Fault =
   | "restart-before"
   | "restart-after"
   | "silent-before"
   | "silent-after"
+  | "slow"
+  | "late"
+  | "split"
   | "wrong-id"
   | "close-1009"
   | "lost"
   | { error: Json };
 
 const RESTART_MS = 30;
+const SLOW_MS = 50;
+/** Fragments of an answer that comes in pieces, before the last one. */
+const PIECES = 10;
+
+type Answer = (body: Json, inPieces?: boolean) => void;
 
 /** A gateway that is played in this process, on loopback; what it keeps outlives its restarts. */
 export class FakeGateway {
@@ -35,15 +44,19 @@ export class FakeGateway {
   readonly calls: string[] = [];
   /** What its agents answer; null: nothing. */
   reply: string | null = null;
-  /** A folder on this machine where its files can be found too; null: nowhere. */
-  mirror: string | null = null;
+  /** What the gateway takes for the time, for its rate limits. */
+  now: () => number = Date.now;
+  /** Whether its agents' files can be found on this machine too. */
+  isOnDisk = false;
   /** Devices that it does not know have to be allowed by a person. */
   asksForPairing = false;
   readonly paired = new Set<string>();
   /** Scopes that it takes from everyone. */
   readonly stripped = new Set<string>();
   readonly requestId = randomUUID();
-  readonly #faults: { method: string; fault: Fault }[] = [];
+  readonly #faults: { method: string; fault: Fault; of: string }[] = [];
+  /** Answers that are given after the next one. */
+  #held: (() => void)[] = [];
   readonly #port: number;
   #server: WebSocketServer | undefined;
   #restarting: Promise<void> | undefined;
@@ -76,9 +89,14 @@ export class FakeGateway {
     return this.#server?.clients.size ?? 0;
   }
 
-  /** The next call of the method goes wrong. */
-  fault(method: string, fault: Fault, times = 1): void {
-    for (let count = 0; count < times; count++) this.#faults.push({ method, fault });
+  /** The next call of the method goes wrong, or the next whose params have a text in them. */
+  fault(method: string, fault: Fault, { times = 1, of = "" }: { times?: number; of?: string } = {}): void {
+    for (let count = 0; count < times; count++) this.#faults.push({ method, fault, of });
+  }
+
+  /** Faults that nothing has met yet. */
+  get faultsLeft(): number {
+    return this.#faults.length;
   }
 
   callsOf(method: string): number {
@@ -96,6 +114,8 @@ export class FakeGateway {
   restart(): Promise<void> {
     this.#restarting ??= (async () => {
       await this.close(1012, "service restart");
+      this.state.forget();
+      this.#held = [];
       await this.listen();
       this.#restarting = undefined;
     })();
@@ -140,8 +160,11 @@ export class FakeGateway {
     socket.on("error", () => {});
     socket.on("message", (data) => {
       const { id, method, params } = JSON.parse(String(data));
-      const answer = (body: Json) => {
-        if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "res", id, ...body }));
+      const answer: Answer = (body, inPieces = false) => {
+        if (socket.readyState !== WebSocket.OPEN) return;
+        const text = JSON.stringify({ type: "res", id, ...body });
+        if (inPieces) for (const character of text.slice(0, PIECES)) socket.send(character, { fin: false });
+        socket.send(inPieces ? text.slice(PIECES) : text);
       };
       const refuse = (error: unknown) => {
         if (!(error instanceof Refused)) throw error;
@@ -182,11 +205,14 @@ export class FakeGateway {
     socket: WebSocket,
     method: string,
     params: Json,
-    answer: (body: Json) => void,
+    answer: Answer,
     refuse: (error: unknown) => void,
   ): void {
     this.calls.push(method);
-    const position = this.#faults.findIndex((planned) => planned.method === method);
+    const text = JSON.stringify(params);
+    const position = this.#faults.findIndex(
+      (planned) => planned.method === method && text.includes(planned.of),
+    );
     const fault = position < 0 ? undefined : this.#faults.splice(position, 1)[0]?.fault;
     if (fault === "restart-before") return void this.restart();
     if (fault === "silent-before") return;
@@ -197,9 +223,12 @@ export class FakeGateway {
       const payload = this.#do(method, params);
       if (fault === "restart-after") return void this.restart();
       if (fault === "silent-after") return;
+      if (fault === "slow") return void setTimeout(() => answer({ ok: true, payload }), SLOW_MS);
+      if (fault === "late") return void this.#held.push(() => answer({ ok: true, payload }));
       if (fault === "wrong-id")
         socket.send(JSON.stringify({ type: "res", id: "nobody's", ok: true, payload: {} }));
-      answer({ ok: true, payload });
+      answer({ ok: true, payload }, fault === "split");
+      for (const give of this.#held.splice(0)) give();
     } catch (error) {
       refuse(error);
     }
@@ -219,12 +248,12 @@ export class FakeGateway {
       case "agents.files.get":
         return state.file(params);
       case "agents.files.set":
-        this.#mirrorFile(params);
+        this.#writeToDisk(params);
         return state.setFile(params);
       case "config.get":
         return { config: state.config, hash: state.hash, valid: true };
       case "config.patch":
-        return this.#written("patch", state.patch(params, Date.now()));
+        return this.#written("patch", state.patch(params, this.now()));
       case "sessions.list":
         return state.listSessions(params);
       case "sessions.patch":
@@ -235,13 +264,15 @@ export class FakeGateway {
         return state.deleteSession(params);
       case "chat.send":
         return this.#chat(params);
+      case "chat.history":
+        return state.history(params);
     }
     throw new Refused(`unknown method: ${method}`);
   }
 
-  #mirrorFile({ agentId, name, content }: Json): void {
-    if (this.mirror === null) return;
-    const folder = join(this.mirror, `workspace-${agentId}`);
+  #writeToDisk({ agentId, name, content }: Json): void {
+    if (!this.isOnDisk) return;
+    const folder = String(this.state.file({ agentId, name }).workspace);
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, String(name)), String(content));
   }

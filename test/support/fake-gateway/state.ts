@@ -28,8 +28,14 @@ export class FakeState {
   readonly files = new Map<string, Map<string, string>>([["main", new Map()]]);
   readonly sessions = new Map<string, FakeSession>();
   readonly runs = new Map<string, { sessionKey: string; message: string }>();
-  /** Every effect in order, as `kind subject`. */
+  /** Every effect in order, as `kind subject`; one that changed nothing as `needless kind subject`. */
   readonly effects: string[] = [];
+  /** What was said in each session since it was begun. */
+  readonly #said = new Map<string, string[]>();
+  /** Idempotency keys are known until the next restart. */
+  readonly #keys = new Set<string>();
+  /** Where its own agent works: that is the gateway's choice. */
+  ownWorkspace = "/srv/openclaw/workspace";
   #patched: number[] = [];
   #turns = 0;
 
@@ -75,8 +81,9 @@ export class FakeState {
 
   update({ agentId, ...changes }: Json): Json {
     const entry = this.#entry(agentId);
+    const before = JSON.stringify(entry);
     Object.assign(entry, changes);
-    this.effects.push(`update ${agentId}`);
+    this.#done(`update ${agentId}`, before !== JSON.stringify(entry));
     return { ok: true, agentId };
   }
 
@@ -84,6 +91,8 @@ export class FakeState {
     this.#entry(agentId);
     this.roster.delete(String(agentId));
     this.files.delete(String(agentId));
+    for (const key of [...this.sessions.keys()])
+      if (key.startsWith(`agent:${agentId}:`)) this.sessions.delete(key);
     this.effects.push(`delete ${agentId}`);
     return { ok: true, agentId, removedBindings: 1, removed: ["workspace"], failed: ["sessions"] };
   }
@@ -114,26 +123,26 @@ export class FakeState {
       this.roster.clear();
       for (const entry of agents.list) this.roster.set(entry.id, entry);
     } else for (const entry of agents.list) this.#merge(entry.id, entry);
-    this.effects.push(
-      `patch ${before === this.hash ? "needless" : Object.keys(agents.entries ?? agents.list).length}`,
-    );
+    this.#done(`patch ${Object.keys(agents.entries ?? agents.list).length}`, before !== this.hash);
     return { ok: true, hash: this.hash };
   }
 
   file({ agentId, name }: Json): Json {
-    this.#entry(agentId);
+    const entry = this.#entry(agentId);
     if (!this.flavour.files.includes(String(name))) throw new Refused(`unsupported file "${name}"`);
     const content = this.files.get(String(agentId))?.get(String(name));
     return {
       agentId,
+      workspace: entry.workspace ?? this.ownWorkspace,
       file: content === undefined ? { name, missing: true } : { name, missing: false, content },
     };
   }
 
   setFile({ agentId, name, content }: Json): Json {
     this.file({ agentId, name });
-    this.files.get(String(agentId))?.set(String(name), String(content));
-    this.effects.push(`file ${agentId}/${name}`);
+    const files = this.files.get(String(agentId));
+    this.#done(`file ${agentId}/${name}`, files?.get(String(name)) !== content);
+    files?.set(String(name), String(content));
     return { ok: true, agentId, file: { name, missing: false } };
   }
 
@@ -148,16 +157,24 @@ export class FakeState {
         throw new Refused(`label already in use: ${label}`);
     if (typeof label === "string" && label.length > 64)
       throw new Refused("label: must be at most 64 characters");
+    const isNew = !this.sessions.has(String(key));
     const session = this.#session(String(key));
+    this.#done(`label ${key}`, isNew || session.label !== label);
     session.label = label === null ? null : String(label);
-    this.effects.push(`label ${key}`);
     return { ok: true, key, entry: session };
   }
 
   resetSession({ key }: Json): Json {
+    const agentId = String(key).split(":")[1] ?? "";
+    if (this.flavour.mainSessionsAreKept && !this.roster.has(agentId))
+      throw new Refused(
+        `Error: OpenClaw agent database is unavailable while agent ${agentId} is deleted.`,
+        "UNAVAILABLE",
+      );
     const session = this.#session(String(key));
     if (!this.flavour.mainSessionsAreKept) session.sessionId = randomUUID();
     session.updatedAt = this.#now();
+    this.#said.delete(String(key));
     this.effects.push(`reset ${key}`);
     return { ok: true, key, entry: session };
   }
@@ -165,17 +182,40 @@ export class FakeState {
   deleteSession({ key }: Json): Json {
     if (/:main$/.test(String(key)) && (this.flavour.mainSessionsAreKept || key === "agent:main:main"))
       throw new Refused(`Cannot delete the main session (${key}).`);
-    this.effects.push(`unsession ${key}`);
-    return { ok: true, key, deleted: this.sessions.delete(String(key)), archived: [] };
+    const deleted = this.sessions.delete(String(key));
+    this.#said.delete(String(key));
+    if (deleted) this.effects.push(`unsession ${key}`);
+    return { ok: true, key, deleted, archived: [] };
   }
 
-  /** Whether it is the first of its key. */
+  /** Whether it is the first of its key, as far as the gateway knows. */
   send({ sessionKey, message, idempotencyKey }: Json): boolean {
     const key = String(idempotencyKey);
-    if (this.runs.has(key)) return false;
-    this.runs.set(key, { sessionKey: String(sessionKey), message: String(message) });
+    if (this.#keys.has(key)) return false;
+    this.#keys.add(key);
+    const session = String(sessionKey);
+    this.#session(session).updatedAt = this.#now();
+    this.#said.set(session, [...(this.#said.get(session) ?? []), String(message)]);
+    this.runs.set(key, { sessionKey: session, message: String(message) });
     this.effects.push(`run ${key}`);
     return true;
+  }
+
+  history({ sessionKey, limit }: Json): Json {
+    const messages = (this.#said.get(String(sessionKey)) ?? []).slice(-Number(limit));
+    return {
+      sessionKey,
+      messages: messages.map((text) => ({ role: "user", content: [{ type: "text", text }] })),
+    };
+  }
+
+  /** What a restart makes it forget. */
+  forget(): void {
+    this.#keys.clear();
+  }
+
+  #done(effect: string, isChange: boolean): void {
+    this.effects.push(isChange ? effect : `needless ${effect}`);
   }
 
   #entry(agentId: unknown): Json {
