@@ -171,7 +171,14 @@ for (const side of ["silent-before", "silent-after"] as const)
     assertOnce(stand);
 
     const main = ids.get("Fay") ?? "";
-    let generation = 2;
+    // What it was as an agent of its board is taken off the gateway beside this.
+    await stand.wire.call("agent.update", { agent_id: main, is_gateway_main: true });
+    await stand.areDone(1, 3);
+    await until(() => stand.startingWith("run muster-cleanup-").some((run) => run.includes(main)), {
+      what: "what it was to be gone",
+      ...PATIENCE,
+    });
+    let generation = 3;
     for (const method of CALLS.main) {
       generation += 1;
       const change = {

@@ -159,8 +159,15 @@ for (const [flavour, faults] of [
     const agent = await create(stand, "Ada");
     await areDone(stand, 1, 1);
     await wire.call("agent.heartbeat", { agent_id: agent.id });
+    // What it was as an agent of its board is taken off the gateway, beside the work on what it is now.
+    await wire.call("agent.update", { agent_id: agent.id, is_gateway_main: true });
+    await areDone(stand, 1, 2);
+    await whileTimePasses(stand, "what it was to be gone", () =>
+      state.effects.some((effect) => effect.startsWith("run muster-cleanup-")),
+    );
+    assert.deepEqual([...state.roster.keys()], ["main"]);
     const methods = ["sessions.patch", "sessions.reset", "config.patch", "agents.files.set", "chat.send"];
-    let generation = 1;
+    let generation = 2;
     for (const method of methods)
       for (const fault of faults) {
         generation += 1;
