@@ -35,6 +35,8 @@ interface Deed {
 interface Running {
   abort: AbortController;
   done: Promise<void>;
+  /** Whether it is at work where the agent is now: not at a place that the agent leaves, and not waiting for that. */
+  isAtWork: boolean;
 }
 
 /** Carries out the machine's steps at the gateways, and tells the machine how they went. */
@@ -79,18 +81,24 @@ export class Lifecycle {
     const { context } = this.#registry.stateOf(index);
     if (context.step === null) return;
     const { step, generation } = context;
+    const isForcedDelete = context.action === "delete" && context.force;
     const before = this.#running.get(id);
     before?.abort.abort();
     const abort = new AbortController();
+    const running: Running = { abort, done: Promise.resolve(), isAtWork: false };
     const performed = (async () => {
-      await before?.done;
-      return abort.signal.aborted ? null : this.#perform(id, step, abort.signal);
+      // A delete that is forced does not wait for a gateway that is of no help in leaving it.
+      if (!isForcedDelete || before?.isAtWork) await before?.done;
+      if (abort.signal.aborted) return null;
+      running.isAtWork = true;
+      return this.#perform(id, step, abort.signal);
     })();
     const done = performed.then(
       () => {},
       (error) => this.#log.error({ err: error, agent: id, step }, "a step at a gateway was lost"),
     );
-    this.#running.set(id, { abort, done });
+    running.done = done;
+    this.#running.set(id, running);
     done.then(() => {
       if (this.#running.get(id)?.abort === abort) this.#running.delete(id);
     });
@@ -138,7 +146,7 @@ export class Lifecycle {
       .finally(() => {
         if (this.#running.get(id)?.abort === abort) this.#running.delete(id);
       });
-    this.#running.set(id, { abort, done });
+    this.#running.set(id, { abort, done, isAtWork: false });
   }
 
   /** The fresh token that the agent's update brought to its workspace; handed out once. */
