@@ -354,7 +354,7 @@ export class Actors {
     if (rider.ifVersion !== undefined && rider.ifVersion !== registry.columns.version[index])
       throw new VersionPassed(agentId);
     const current = registry.stateOf(index);
-    const state = { ...current, context: { ...current.context, ...rider.context } };
+    const state = rider.context ? { ...current, context: { ...current.context, ...rider.context } } : current;
     const { state: next, effects } = react(state, event);
     const after = next.status === "gone" ? null : moved(before, rider.fields);
     const { generation } = next.context;
