@@ -1,11 +1,17 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { startTestServer, type TestServer } from "./support/server.ts";
 import type { Message, Wire } from "./support/wire.ts";
 
 const TEMPLATE = "s".repeat(90_000);
-/** What a server may leave waiting for one socket (1 MiB, and what it is at), and the kernel's buffers on both sides. */
-const MOST_IN_BETWEEN = 24 * 1_048_576;
+/** What a server may leave waiting for one socket (1 MiB, and what it is at), and what the kernel may take on both sides. */
+const MOST_IN_BETWEEN = 4 * 1_048_576 + kernelBuffer("tcp_wmem") + kernelBuffer("tcp_rmem");
+
+/** Bytes to which this machine lets one side's buffer of a socket grow. */
+function kernelBuffer(setting: "tcp_rmem" | "tcp_wmem"): number {
+  return Number(readFileSync(`/proc/sys/net/ipv4/${setting}`, "utf8").trim().split(/\s+/)[2]);
+}
 
 /** A fleet of one, whose every change weighs a lot, and a watcher. */
 async function scene(server: TestServer, codec: "json" | "msgpack") {
