@@ -177,6 +177,7 @@ async function build(
   const actors = new Actors({
     registry,
     committer,
+    checkpoint,
     settings,
     seal,
     log,

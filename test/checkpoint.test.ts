@@ -8,6 +8,7 @@ import { until } from "./support/await.ts";
 async function online(stand: ActorStand, place: Place, names: string[]): Promise<string[]> {
   const ids = await Promise.all(names.map((name) => stand.agent(place, name)));
   for (const id of ids) await stand.send(id, { type: "beat", quiet: false, at: stand.clock.now() });
+  await checkpoint(stand);
   return ids;
 }
 
@@ -37,7 +38,7 @@ test("B8 heartbeats stand in the journal, one row for many, and a checkpoint car
   const stand = await ActorStand.open(t);
   const ids = await online(stand, await stand.place(false), ["Ada", "Bea", "Cia"]);
   const [ada = "", bea = ""] = ids;
-  const began = stand.clock.now();
+  const began = await inRow(stand, ada);
   stand.clock.advance(1_000);
   await beat(stand, ids);
   assert.equal(await journaled(stand), 1);
@@ -80,9 +81,13 @@ test("a checkpoint that Postgres refuses loses nothing: the next one carries all
   await beat(stand, [ada]);
   const at = stand.clock.now();
   await stand.database.unsafe(`
-    create function refuse() returns trigger language plpgsql as 'begin raise exception ''not now''; end';
+    create sequence refusals;
+    create function refuse() returns trigger language plpgsql as
+      'begin perform nextval(''refusals''); raise exception ''not now''; end';
     create trigger refusing before update on presence execute function refuse()`);
   stand.clock.advance(CHECKPOINT_MS);
+  const isRefused = async () => (await stand.database`select 1 from refusals where is_called`).count > 0;
+  await until(isRefused, { what: "Postgres to refuse" });
   await stand.database`drop trigger refusing on presence`;
   assert.equal(await journaled(stand), 1);
   await until(
@@ -93,6 +98,24 @@ test("a checkpoint that Postgres refuses loses nothing: the next one carries all
     { what: "another checkpoint" },
   );
   assert.equal(await inRow(stand, ada), at);
+});
+
+test("B8 a transition's sign of life goes the same way", async (t) => {
+  const stand = await ActorStand.open(t);
+  const [ada = "", bea = ""] = await online(stand, await stand.place(false), ["Ada", "Bea"]);
+  const before = await inRow(stand, ada);
+  stand.clock.advance(5_000);
+  const at = stand.clock.now();
+  const beat = { type: "beat", quiet: false, status: "offline", at } as const;
+  await Promise.all([stand.send(ada, beat), stand.send(bea, beat)]);
+  assert.equal(await journaled(stand), 1, "one row for the group");
+  assert.equal(await inRow(stand, ada), before);
+  assert.equal((await stand.row(ada))?.last_seen_at?.getTime(), at);
+  assert.equal(stand.registry.presenceOf(bea).lastSeenMs, at);
+  await stand.restart();
+  assert.equal(stand.registry.presenceOf(ada).lastSeenMs, at);
+  await checkpoint(stand);
+  assert.deepEqual([await inRow(stand, ada), await inRow(stand, bea)], [at, at]);
 });
 
 test("an agent that takes the place of one that is gone does not get its heartbeats", async (t) => {

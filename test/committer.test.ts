@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { MusterError } from "../src/protocol/errors.ts";
+import type { Queries } from "../src/store/database.ts";
 import type { BeatBatch } from "../src/store/heartbeat-writer.ts";
 import { StaleChange } from "../src/store/write-changes.ts";
 import { until } from "./support/await.ts";
@@ -81,7 +82,7 @@ test("a change from an older version is stale: nothing of it is written, and its
   ]);
   for (const outcome of [stale, staleToo, gone])
     assert.ok(outcome?.status === "rejected" && outcome.reason instanceof StaleChange);
-  assert.deepEqual(good?.status === "fulfilled" && good.value, { version: 2, no: null });
+  assert.deepEqual(good?.status === "fulfilled" && good.value, { version: 2, no: null, seq: null });
   assert.equal(await countOf("agent.heartbeat", ada.agentId), 1);
   const [row] = await database`select name, version from agents where id = ${ada.agentId}`;
   assert.deepEqual({ ...row }, { name: "Ada", version: 2 });
@@ -138,7 +139,10 @@ test("two transactions in each other's way: the change is made once more, and no
     // It is the other one that is to give up.
     await transaction`set local deadlock_timeout = '1h'`;
     await transaction`select 1 from presence where agent_no = ${no} for update`;
-    const committed = committer.commit(transition(ada.agentId, 1, { seenAt: new Date() }));
+    const also = async (queries: Queries) => {
+      await queries`select 1 from presence where agent_no = ${no} for update`;
+    };
+    const committed = committer.commit(transition(ada.agentId, 1, { also }));
     const isWaiting = async () => {
       const [row] = await database<{ count: number }[]>`
         select count(*) from pg_stat_activity
@@ -149,7 +153,7 @@ test("two transactions in each other's way: the change is made once more, and no
     await transaction`select 1 from agents where id = ${ada.agentId} for update`;
     return { committed };
   });
-  assert.deepEqual(await committed, { version: 2, no: null });
+  assert.deepEqual(await committed, { version: 2, no: null, seq: null });
   assert.equal(committer.available, true);
 });
 
@@ -201,7 +205,7 @@ for (const [fate, truth] of [
         events: [end],
         ...common,
       }),
-      committer.commit({ kind: "remark", agentId: moved.agentId, seenAt: null, events: [remark], ...common }),
+      committer.commit({ kind: "remark", agentId: moved.agentId, seen: null, events: [remark], ...common }),
     ]);
     assert.equal(proxy.met, true);
     assert.deepEqual(
@@ -216,7 +220,11 @@ for (const [fate, truth] of [
       isDone ? ["Ada 2", "Bea 2 2", "Dea 1"] : ["Ada 1", "Bea 1", "Cia 1"],
     );
     if (first?.status === "fulfilled")
-      assert.deepEqual(first.value, { version: 1, no: rows.find(({ id }) => id === added.agentId)?.no });
+      assert.deepEqual(first.value, {
+        version: 1,
+        seq: null,
+        no: rows.find(({ id }) => id === added.agentId)?.no,
+      });
     assert.equal(await countOf("agent.heartbeat", moved.agentId), isDone ? 1 : 0);
     assert.equal(await countOf("agent.token.rotated", moved.agentId), isDone ? 1 : 0);
     // What was not done can be done now.

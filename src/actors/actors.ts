@@ -12,6 +12,7 @@ import type { Committer } from "../store/committer.ts";
 import { refusalOf } from "../store/refusals.ts";
 import { StaleChange } from "../store/write-changes.ts";
 import { changeOf, draftsOf, lifeColumns, sameLife } from "./changes.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import { Mailbox, type Message, type Outcome, type Rider, VersionPassed } from "./mailbox.ts";
 import type { Belonging, LifeSettings, Registry } from "./registry.ts";
 
@@ -56,6 +57,7 @@ interface Birth {
 export class Actors {
   readonly #registry: Registry;
   readonly #committer: Committer;
+  readonly #checkpoint: Pick<Checkpoint, "note" | "reached">;
   readonly #settings: LifeSettings;
   readonly #seal: Seal;
   readonly #log: Log;
@@ -71,6 +73,8 @@ export class Actors {
   constructor(parts: {
     registry: Registry;
     committer: Committer;
+    /** Told whose last_seen stands in the journal. */
+    checkpoint: Pick<Checkpoint, "note" | "reached">;
     settings: LifeSettings;
     seal: Seal;
     log: Log;
@@ -80,6 +84,7 @@ export class Actors {
   }) {
     this.#registry = parts.registry;
     this.#committer = parts.committer;
+    this.#checkpoint = parts.checkpoint;
     this.#settings = parts.settings;
     this.#seal = parts.seal;
     this.#log = parts.log;
@@ -229,7 +234,7 @@ export class Actors {
       kind: "remark",
       agentId,
       at: new Date(at),
-      seenAt: null,
+      seen: null,
       events: this.#drafts(
         [
           {
@@ -363,12 +368,13 @@ export class Actors {
     if (isIgnored) return { ignored: true, generation };
     const events = this.#drafts(effects, next.status === "gone" ? null : agentId, after ?? before, event.at);
     const fromVersion = registry.columns.version[index] ?? 0;
-    const decision = { agentId, fromVersion, state, next, effects, events, rider, at: event.at };
+    const no = registry.columns.no[index] ?? 0;
+    const decision = { agentId, no, fromVersion, state, next, effects, events, rider, at: event.at };
     const committed = await this.#committer.commit(changeOf(decision, this.#seal));
     this.#takeOver(index, next, committed, rider.fields, after);
     const { lastSeenAt } = next.context;
     if (after && lastSeenAt !== null && lastSeenAt !== current.context.lastSeenAt)
-      registry.columns.stored(index, lastSeenAt);
+      this.#wasSeen(index, lastSeenAt, committed);
     this.#onCommitted({
       index,
       agentId,
@@ -380,6 +386,12 @@ export class Actors {
       leaving: rider.leaving ?? null,
     });
     return { ignored: false, generation };
+  }
+
+  #wasSeen(index: number, at: number, { seq }: Committed): void {
+    this.#registry.columns.stored(index, at);
+    this.#checkpoint.note(index);
+    if (seq !== null) this.#checkpoint.reached(seq);
   }
 
   #takeOver(

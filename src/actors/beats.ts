@@ -190,7 +190,7 @@ export class Beats {
           columns.stored(index, times[position] ?? 0);
           this.#checkpoint.note(index);
         }
-        if (seq !== null) this.#checkpoint.reached(seq, indexes.length);
+        if (seq !== null) this.#checkpoint.reached(seq);
         for (const sender of senders) sender.acknowledge();
         this.#onCommitted({ indexes, reported: reports.map(({ index }) => index), events: entries });
         if (!this.#isEmpty) this.#wake();

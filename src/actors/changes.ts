@@ -11,6 +11,8 @@ import type { Belonging } from "./registry.ts";
 /** A transition that the machine has decided on, before it is committed. */
 export interface Decision {
   agentId: string;
+  /** The agent's small key. */
+  no: number;
   fromVersion: number;
   state: AgentState;
   next: AgentState;
@@ -23,7 +25,7 @@ export interface Decision {
 
 /** What Postgres is to write for a decision: all that follows from it in one change. */
 export function changeOf(
-  { agentId, fromVersion, state, next, effects, events, rider, at }: Decision,
+  { agentId, no, fromVersion, state, next, effects, events, rider, at }: Decision,
   seal: Seal,
 ): Change {
   const minted = effects.some(({ type }) => type === "mintToken") ? mintToken("agent") : null;
@@ -35,15 +37,15 @@ export function changeOf(
     also: rider.also ?? null,
   };
   if (next.status === "gone") return { kind: "removal", fromVersion, ...common };
-  const seen = next.context.lastSeenAt !== state.context.lastSeenAt ? next.context.lastSeenAt : null;
-  const seenAt = seen === null ? null : new Date(seen);
-  if (!rider.fields && sameLife(state, next)) return { kind: "remark", seenAt, ...common };
+  const { lastSeenAt } = next.context;
+  const seen = lastSeenAt === null || lastSeenAt === state.context.lastSeenAt ? null : { no, at: lastSeenAt };
+  if (!rider.fields && sameLife(state, next)) return { kind: "remark", seen, ...common };
   return {
     kind: "transition",
     fromVersion,
     life: lifeColumns(next),
     fields: rider.fields ?? null,
-    seenAt,
+    seen,
     // What is given up for now goes on with the token that it has not brought there yet.
     forgetSealed: next.work !== "waiting" && effects.some(({ type }) => type === "settle"),
     ...common,

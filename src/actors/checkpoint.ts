@@ -27,8 +27,8 @@ export class Checkpoint {
   readonly #log: Log;
   readonly #cancel: Cancel;
   readonly #journaled = new IndexList();
-  /** The last row of the journal that is known to be committed, and the heartbeats since the last checkpoint. */
-  #lastSeq = 0;
+  /** Rows of the journal whose agents were all noted, and the heartbeats in them. */
+  #rows = new Set<number>();
   #count = 0;
   #running: Promise<void> | undefined;
   #isStopped = false;
@@ -49,8 +49,9 @@ export class Checkpoint {
     this.#cancel = parts.clock.every(CHECKPOINT_MS, () => this.#start());
   }
 
-  /** The agent's last_seen stands in the journal now. */
+  /** A heartbeat of the agent stands in the journal now. `reached` is told of its row in the same turn. */
   note(index: number): void {
+    this.#count += 1;
     const { flags } = this.#registry.columns;
     const before = flags[index] ?? 0;
     if ((before & FLAG.journaled) !== 0) return;
@@ -58,10 +59,9 @@ export class Checkpoint {
     this.#journaled.push(index);
   }
 
-  /** So many heartbeats were added to the journal, as its row `seq`, and every agent of them was noted. */
-  reached(seq: number, count: number): void {
-    this.#lastSeq = Math.max(this.#lastSeq, seq);
-    this.#count += count;
+  /** The journal has this row. Those who wrote it without learning of it leave it there until the next start. */
+  reached(seq: number): void {
+    this.#rows.add(seq);
     if (this.#count >= MOST_JOURNALED) this.#start();
   }
 
@@ -74,7 +74,7 @@ export class Checkpoint {
   }
 
   #start(): void {
-    if (this.#running || this.#isStopped || this.#lastSeq === 0) return;
+    if (this.#running || this.#isStopped || this.#rows.size === 0) return;
     this.#running = this.#run()
       .catch((error) => this.#log.warn({ err: error }, "a checkpoint failed; the next one makes up for it"))
       .finally(() => {
@@ -83,7 +83,10 @@ export class Checkpoint {
   }
 
   async #run(): Promise<void> {
-    const upTo = this.#lastSeq;
+    // All agents of a row are noted in one turn of the loop, and this may be in the middle of it.
+    await new Promise((resolve) => setImmediate(resolve));
+    const rows = this.#rows;
+    this.#rows = new Set();
     this.#count = 0;
     const { columns } = this.#registry;
     // By key, as the rows lie on the disk.
@@ -100,12 +103,13 @@ export class Checkpoint {
           columns.set(index, FLAG.journaled, false);
           if (this.#registry.idOf(index) !== undefined) this.note(index);
         }
+        for (const seq of rows) this.#rows.add(seq);
         throw error;
       }
       await this.#rest((performance.now() - began) * REST);
       if (this.#isStopped) return;
     }
-    await dropHeartbeats(this.#database, upTo);
+    await dropHeartbeats(this.#database, [...rows]);
   }
 
   async #write(slice: Int32Array): Promise<void> {

@@ -14,14 +14,12 @@ export async function loadRegistry(
     for (const row of rows) registry.add(row);
   });
   const indexes = registry.indexesByNo();
-  let count = 0;
-  const last = await replayHeartbeats(database, (no, at) => {
+  const places = await replayHeartbeats(database, (no, at) => {
     const index = indexes[no] ?? -1;
     // Deleted since.
     if (index < 0) return;
     registry.seen(index, at);
     checkpoint.note(index);
-    count += 1;
   });
-  if (last > 0) checkpoint.reached(last, count);
+  for (const place of places) checkpoint.reached(place);
 }

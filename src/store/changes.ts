@@ -48,6 +48,12 @@ interface Common {
   also: ((transaction: Queries) => Promise<void>) | null;
 }
 
+/** A sign of life that a change is of: the agent's small key, and when, in milliseconds since the epoch. */
+export interface Seen {
+  no: number;
+  at: number;
+}
+
 /** A new agent. */
 export interface Insertion extends Common {
   kind: "insert";
@@ -63,7 +69,7 @@ export interface Transition extends Common {
   life: LifeColumns;
   /** Null: the settings stay. */
   fields: Partial<AgentFields> | null;
-  seenAt: Date | null;
+  seen: Seen | null;
   /** The sealed token has been brought to where it belongs. */
   forgetSealed: boolean;
 }
@@ -71,7 +77,7 @@ export interface Transition extends Common {
 /** What leaves the agent's row as it is: an entry in the log, a token. */
 export interface Remark extends Common {
   kind: "remark";
-  seenAt: Date | null;
+  seen: Seen | null;
 }
 
 /** The end: the agent's row goes, and what refers to it is released. */
@@ -89,4 +95,6 @@ export interface Committed {
   version: number | null;
   /** Only for an insertion: the agent's small key. */
   no: number | null;
+  /** The place in the heartbeat journal of the sign of life that it was; null where it was none, or that is not known. */
+  seq: number | null;
 }

@@ -29,27 +29,27 @@ export async function appendHeartbeats(
 /**
  * Goes through all heartbeats of the journal, the oldest first.
  *
- * @returns the last row's place; 0 when there is none
+ * @returns the places of its rows
  */
 export async function replayHeartbeats(
   database: Database,
   take: (no: number, at: number) => void,
-): Promise<number> {
-  let last = 0;
+): Promise<number[]> {
+  const places: number[] = [];
   const rows = database<{ seq: number; at: number; agents: number[]; before: number[] }[]>`
     select seq, extract(epoch from at)::float8 * 1000 as at, agents, before from heartbeat_journal order by seq`;
   for await (const some of rows.cursor(REPLAYED_AT_ONCE))
     for (const { seq, at, agents, before } of some) {
-      last = seq;
+      places.push(seq);
       for (let position = 0; position < agents.length; position++)
         take(agents[position] ?? 0, at - (before[position] ?? 0));
     }
-  return last;
+  return places;
 }
 
-/** Drops the rows up to that place: their heartbeats stand in `presence`. */
-export async function dropHeartbeats(database: Queries, upTo: number): Promise<void> {
-  await database`delete from heartbeat_journal where seq <= ${upTo}`;
+/** Drops the rows at these places: their heartbeats stand in `presence`. */
+export async function dropHeartbeats(database: Queries, places: readonly number[]): Promise<void> {
+  await database`delete from heartbeat_journal where seq = any(${arrayOf(places)}::text::bigint[])`;
 }
 
 /** Whole numbers as Postgres reads an array: as text it is made several times faster than element by element. */

@@ -40,16 +40,16 @@ function outcomeOf(
 ): Committed | null {
   switch (change.kind) {
     case "insert":
-      return row ? { version: row.version, no: row.no } : null;
+      return row ? { version: row.version, no: row.no, seq: null } : null;
     case "transition":
       return isProven || (row && row.version > change.fromVersion)
-        ? { version: change.fromVersion + 1, no: null }
+        ? { version: change.fromVersion + 1, no: null, seq: null }
         : null;
     case "removal":
-      return row ? null : { version: 0, no: null };
+      return row ? null : { version: 0, no: null, seq: null };
     case "remark":
       // Without an entry it was a last_seen at most, which may be written twice.
-      return isProven ? { version: null, no: null } : null;
+      return isProven ? { version: null, no: null, seq: null } : null;
   }
 }
 

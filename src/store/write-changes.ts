@@ -1,7 +1,8 @@
 import { forgetAgentInActivity, insertActivity } from "./activity.ts";
 import { ARRAY_OF } from "./array-types.ts";
-import type { Change, Committed, Insertion, Removal, Transition } from "./changes.ts";
+import type { Change, Committed, Insertion, Removal, Seen, Transition } from "./changes.ts";
 import type { Queries } from "./database.ts";
+import { appendHeartbeats } from "./heartbeat-journal.ts";
 import { releaseTasks } from "./tasks.ts";
 import { insertAgentToken } from "./tokens.ts";
 
@@ -32,12 +33,15 @@ export async function writeChanges(
     if (change.also) await change.also(transaction);
   }
   const written = changes.filter((change) => !(results.get(change) instanceof StaleChange));
-  await markSeen(transaction, written);
+  const seq = await journalSeen(transaction, written);
   await insertActivity(
     transaction,
     written.flatMap(({ events }) => events),
   );
-  return changes.map((change) => results.get(change) ?? new StaleChange(change.agentId));
+  return changes.map((change) => {
+    const result = results.get(change) ?? new StaleChange(change.agentId);
+    return result instanceof StaleChange || !seenOf(change) ? result : { ...result, seq };
+  });
 }
 
 function writeOne(transaction: Queries, change: Change): Promise<Committed | StaleChange> {
@@ -47,7 +51,7 @@ function writeOne(transaction: Queries, change: Change): Promise<Committed | Sta
     case "transition":
       return moveOnWithFields(transaction, change);
     case "remark":
-      return Promise.resolve({ version: null, no: null });
+      return Promise.resolve({ version: null, no: null, seq: null });
     case "removal":
       return remove(transaction, change);
   }
@@ -89,7 +93,10 @@ async function moveOn(
   return new Map(
     changes.map((change) => {
       const version = versions.get(change.agentId);
-      return [change, version === undefined ? new StaleChange(change.agentId) : { version, no: null }];
+      return [
+        change,
+        version === undefined ? new StaleChange(change.agentId) : { version, no: null, seq: null },
+      ];
     }),
   );
 }
@@ -117,7 +124,9 @@ async function moveOnWithFields(transaction: Queries, change: Transition): Promi
   };
   const moved = await transaction`
     update agents set ${transaction(columns)} where id = ${change.agentId} and version = ${change.fromVersion}`;
-  return moved.count === 0 ? new StaleChange(change.agentId) : { version: change.fromVersion + 1, no: null };
+  return moved.count === 0
+    ? new StaleChange(change.agentId)
+    : { version: change.fromVersion + 1, no: null, seq: null };
 }
 
 async function insert(transaction: Queries, change: Insertion): Promise<Committed> {
@@ -137,7 +146,7 @@ async function insert(transaction: Queries, change: Insertion): Promise<Committe
     insert into agents ${transaction(columns)} returning no, version`;
   if (!row) throw new Error("an insert gave no row back");
   await transaction`insert into presence (agent_no) values (${row.no})`;
-  return row;
+  return { ...row, seq: null };
 }
 
 async function remove(transaction: Queries, change: Removal): Promise<Committed | StaleChange> {
@@ -147,19 +156,19 @@ async function remove(transaction: Queries, change: Removal): Promise<Committed 
   await releaseTasks(transaction, change.agentId, change.at);
   await forgetAgentInActivity(transaction, change.agentId);
   await transaction`delete from agents where id = ${change.agentId}`;
-  return { version: 0, no: null };
+  return { version: 0, no: null, seq: null };
 }
 
-async function markSeen(transaction: Queries, changes: readonly Change[]): Promise<void> {
-  const seen = changes.flatMap((change) =>
-    (change.kind === "transition" || change.kind === "remark") && change.seenAt
-      ? [{ id: change.agentId, at: change.seenAt }]
-      : [],
+const seenOf = (change: Change): Seen | null =>
+  change.kind === "transition" || change.kind === "remark" ? change.seen : null;
+
+/** Signs of life go where heartbeats go: a row of `presence` each would be a third of what a storm costs Postgres. */
+async function journalSeen(transaction: Queries, changes: readonly Change[]): Promise<number | null> {
+  const seen = changes.map(seenOf).filter((one) => one !== null);
+  if (seen.length === 0) return null;
+  return appendHeartbeats(
+    transaction,
+    Int32Array.from(seen, ({ no }) => no),
+    Float64Array.from(seen, ({ at }) => at),
   );
-  if (seen.length === 0) return;
-  await transaction`
-    update presence p set last_seen_at = greatest(p.last_seen_at, u.at)
-    from unnest(${seen.map(({ id }) => id)}::uuid[], ${seen.map(({ at }) => at.toISOString())}::timestamptz[]) u (id, at)
-    join agents a on a.id = u.id
-    where p.agent_no = a.no`;
 }

@@ -250,6 +250,7 @@ export class ActorStand {
     const actors = new Actors({
       registry,
       committer,
+      checkpoint,
       settings,
       seal: createSeal("for tests"),
       log,

@@ -117,7 +117,7 @@ export async function committerStand(
     also: null,
     life: { ...REST, status: "online" },
     fields: null,
-    seenAt: null,
+    seen: null,
     forgetSealed: false,
     ...more,
   });
