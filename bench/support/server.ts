@@ -67,15 +67,14 @@ export async function startBenchServer({ environment = {}, fill }: BenchServerOp
 }
 
 async function startOn(dataDir: string, environment: Record<string, string>) {
+  const main = join(packageRoot, "dist/src/cli/main.js");
   const profile = process.env.BENCH_PROFILE;
+  // Started by its own first line, which has its settings for Node.js.
+  const [firstLine = ""] = (await readFile(main, "utf8")).split("\n", 1);
+  const settings = firstLine.split(" ").filter((word) => word.startsWith("--"));
   const child = spawn(
     process.execPath,
-    [
-      ...(profile ? ["--cpu-prof", `--cpu-prof-dir=${profile}`] : []),
-      join(packageRoot, "dist/src/cli/main.js"),
-      "serve",
-      "--empty",
-    ],
+    [...settings, ...(profile ? ["--cpu-prof", `--cpu-prof-dir=${profile}`] : []), main, "serve", "--empty"],
     {
       env: { ...process.env, MUSTER_DATA_DIR: dataDir, LOG_LEVEL: "warn", ...environment },
       stdio: ["ignore", "inherit", "inherit"],
