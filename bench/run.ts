@@ -1,5 +1,8 @@
 import { beatEvents } from "./beat-events.ts";
+import { connected } from "./connected.ts";
 import { fanout } from "./fanout.ts";
+import { manyChannels } from "./many-channels.ts";
+import { million } from "./million.ts";
 import { oneAFrame } from "./one-a-frame.ts";
 import { scale } from "./scale.ts";
 import { snapshot } from "./snapshot.ts";
@@ -13,6 +16,9 @@ import { type Result, report } from "./support/results.ts";
  */
 const BENCHMARKS: Record<string, () => Promise<Result>> = {
   "one-a-frame": oneAFrame,
+  "many-channels": manyChannels,
+  connected,
+  million,
   scale: () => scale("scale", [100, 1_000, 10_000]),
   storm,
   "beat-events": beatEvents,

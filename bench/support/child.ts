@@ -11,10 +11,10 @@ export class Child {
     this.#child = child;
   }
 
-  /** Starts `bench/support/<name>.ts`; resolves with its first message too. */
+  /** Starts `bench/support/<name>.ts`, which may collect garbage; resolves with its first message too. */
   static async start<T>(name: string, args: string[]): Promise<{ child: Child; first: T }> {
     const child = fork(join(packageRoot, "bench/support", `${name}.ts`), args, {
-      execArgv: ["--import", "tsx"],
+      execArgv: ["--expose-gc", "--import", "tsx"],
     });
     const [first] = await Promise.race([
       once(child, "message"),

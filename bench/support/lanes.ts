@@ -6,9 +6,13 @@ import { LeanSocket } from "../../src/cli/load/lean-socket.ts";
 import { FIRST_NUMBER, type NumberReader, numberReader, Round } from "../../src/cli/load/round.ts";
 import { jsonCodec } from "../../src/protocol/codec.ts";
 
-/** How a server is spoken to that is none of ours: what is sent, and how an acknowledgement of a number looks. */
+/** How a server is spoken to: what is sent, and how an acknowledgement of a number looks. */
 export interface Speech {
   path: string;
+  /** The subprotocol that is asked for; none where it is left out. */
+  subprotocol?: string;
+  /** What the socket at this place among all sends first. */
+  hello?: (position: number) => string;
   round(): Round;
   read: NumberReader;
   /** Whether this message says that heartbeats may begin; undefined: they may at once. May answer it. */
@@ -40,13 +44,39 @@ export const SOCKET_IO: Speech = {
   },
 };
 
-/** Sockets to such a server, ready to be measured. */
+/** The same with so many agents' heartbeats in one event. */
+export function socketIoBatch(count: number): Speech {
+  const nos = Array.from({ length: count }, (_, no) => no);
+  return {
+    ...SOCKET_IO,
+    round: () =>
+      new Round(OPCODE.text, [Buffer.from(`42${FIRST_NUMBER}["heartbeats",${JSON.stringify(nos)}]`)]),
+  };
+}
+
+/** Agents of ours, each on a socket of its own that has its token. */
+export function agentsOf(tokens: readonly string[]): Speech {
+  return {
+    ...ACKS,
+    path: "/v1/socket",
+    subprotocol: jsonCodec.subprotocol,
+    hello: (position) => JSON.stringify({ id: 0, method: "hello", params: { token: tokens[position] } }),
+    isWelcome: (message) => "result" in JSON.parse(message),
+  };
+}
+
+/**
+ * Sockets to such a server, ready to be measured.
+ *
+ * @param weight how many heartbeats one frame is
+ */
 export async function openLanes(
   url: string,
   count: number,
-  { path, round, read, isWelcome }: Speech,
+  { path, subprotocol = "", hello, round, read, isWelcome }: Speech,
+  weight = 1,
 ): Promise<{ lanes: Lane[]; close(): void }> {
-  const lanes = Array.from({ length: count }, (_, position) => new Lane(position, 1));
+  const lanes = Array.from({ length: count }, (_, position) => new Lane(position, weight));
   const sockets: LeanSocket[] = [];
   const open = (lane: Lane) =>
     new Promise<void>((resolve, reject) => {
@@ -54,8 +84,9 @@ export async function openLanes(
         lane.opened(socket, round());
         resolve();
       };
-      const socket = new LeanSocket(`${url.replace(/^http/, "ws")}${path}`, "", {
+      const socket = new LeanSocket(`${url.replace(/^http/, "ws")}${path}`, subprotocol, {
         open: () => {
+          if (hello) socket.send(hello(lane.position));
           if (isWelcome === undefined) welcome();
         },
         peek(bytes, start, end) {

@@ -11,16 +11,22 @@ import { closeDatabase, type Database, openDatabase } from "../../src/store/data
 import { keepEmbedded } from "../../src/store/kept-postgres.ts";
 import type { FleetPlace } from "../../test/support/fleet.ts";
 import { freePort } from "../../test/support/free-port.ts";
+import { collectGarbageAt } from "./collect-garbage.ts";
 
-const READY_MS = 30_000;
+/** A start reads every agent; with a million it takes a while. */
+const READY_MS = 60_000;
 
 /** A server in a process of its own, with an embedded Postgres that syncs to disk as in real life. */
 export interface BenchServer {
   url: string;
   token: string;
   pid: number;
+  /** How long it took until it was ready, in milliseconds. */
+  startedInMs: number;
   /** Resident memory of the server's process, in bytes. */
   memoryBytes(): Promise<number>;
+  /** The same when it has collected its garbage; for a server that was started as `inspected`. */
+  restingBytes(): Promise<number>;
   /** CPU time that the server's process has used so far, in seconds. */
   cpuSeconds(): Promise<number>;
   stop(): Promise<void>;
@@ -28,12 +34,19 @@ export interface BenchServer {
 
 export interface BenchServerOptions {
   environment?: Record<string, string>;
+  /** Lets its garbage be collected from outside. */
+  inspected?: boolean;
   /** Fills the database before the server starts on it. */
   fill?: (database: Database, place: FleetPlace) => Promise<void>;
 }
 
 /** Starts a server from the compiled code, as `npm start` does. With BENCH_PROFILE=FOLDER it leaves a CPU profile there. */
-export async function startBenchServer({ environment = {}, fill }: BenchServerOptions = {}) {
+export async function startBenchServer({
+  environment = {},
+  inspected = false,
+  fill,
+}: BenchServerOptions = {}) {
+  const inspector = inspected ? await freePort() : undefined;
   const dataDir = await mkdtemp(join(tmpdir(), "muster-bench-"));
   const port = String(await freePort());
   const clean = () => rm(dataDir, { recursive: true, force: true });
@@ -43,14 +56,22 @@ export async function startBenchServer({ environment = {}, fill }: BenchServerOp
       const place = await makePlace(empty).finally(() => end(empty.child));
       await fillDatabase(dataDir, (database) => fill(database, place));
     }
-    const { child, url, token } = await startOn(dataDir, { ...environment, PORT: port });
+    const began = performance.now();
+    const { child, url, token } = await startOn(dataDir, { ...environment, PORT: port }, inspector);
+    const startedInMs = performance.now() - began;
     const pid = child.pid ?? 0;
     const server: BenchServer = {
       url,
       token,
       pid,
+      startedInMs,
       cpuSeconds: () => cpuSeconds(pid),
       memoryBytes: () => memoryBytes(pid),
+      async restingBytes() {
+        if (inspector === undefined) throw new Error("the server was not started as inspected");
+        await collectGarbageAt(inspector);
+        return memoryBytes(pid);
+      },
       async stop() {
         const hasDied = child.exitCode !== null || child.signalCode !== null;
         await end(child);
@@ -66,20 +87,18 @@ export async function startBenchServer({ environment = {}, fill }: BenchServerOp
   }
 }
 
-async function startOn(dataDir: string, environment: Record<string, string>) {
+async function startOn(dataDir: string, environment: Record<string, string>, inspector?: number) {
   const main = join(packageRoot, "dist/src/cli/main.js");
   const profile = process.env.BENCH_PROFILE;
   // Started by its own first line, which has its settings for Node.js.
   const [firstLine = ""] = (await readFile(main, "utf8")).split("\n", 1);
   const settings = firstLine.split(" ").filter((word) => word.startsWith("--"));
-  const child = spawn(
-    process.execPath,
-    [...settings, ...(profile ? ["--cpu-prof", `--cpu-prof-dir=${profile}`] : []), main, "serve", "--empty"],
-    {
-      env: { ...process.env, MUSTER_DATA_DIR: dataDir, LOG_LEVEL: "warn", ...environment },
-      stdio: ["ignore", "inherit", "inherit"],
-    },
-  );
+  if (inspector !== undefined) settings.push(`--inspect=127.0.0.1:${inspector}`);
+  if (profile) settings.push("--cpu-prof", `--cpu-prof-dir=${profile}`);
+  const child = spawn(process.execPath, [...settings, main, "serve", "--empty"], {
+    env: { ...process.env, MUSTER_DATA_DIR: dataDir, LOG_LEVEL: "warn", ...environment },
+    stdio: ["ignore", "inherit", "inherit"],
+  });
   try {
     return { child, ...(await credentials(child, join(dataDir, "credentials.json"))) };
   } catch (error) {

@@ -5,13 +5,15 @@ import { updateLastSeen } from "./reference-beats.ts";
 
 /*
  * Heartbeats on Socket.IO with its acknowledgements, committed in groups as ours are: whatever has come within 5 ms is one UPDATE,
- * and is acknowledged once that is committed. Started with the database's URL; the n-th socket is the n-th agent.
+ * and is acknowledged once that is committed. Started with the database's URL; the n-th socket is the n-th agent, or carries all
+ * whose small keys its event names.
  */
 const [databaseUrl = ""] = process.argv.slice(2);
 const COMMIT_INTERVAL_MS = 5;
 
 interface IoSocket {
-  on(event: string, listener: (params: object, acknowledge: () => void) => void): void;
+  on(event: "heartbeat", listener: (params: object, acknowledge: () => void) => void): void;
+  on(event: "heartbeats", listener: (nos: number[], acknowledge: () => void) => void): void;
 }
 interface IoServer {
   on(event: "connection", listener: (socket: IoSocket) => void): void;
@@ -34,9 +36,18 @@ server.on("connection", (socket) => {
   const no = sockets++ % agents;
   socket.on("heartbeat", (_, acknowledge) => {
     beats.set(no, Date.now());
-    if (acknowledgements.push(acknowledge) === 1 && !isCommitting) setTimeout(commit, COMMIT_INTERVAL_MS);
+    expect(acknowledge);
+  });
+  socket.on("heartbeats", (nos, acknowledge) => {
+    const now = Date.now();
+    for (const one of nos) beats.set(one, now);
+    expect(acknowledge);
   });
 });
+
+function expect(acknowledge: () => void): void {
+  if (acknowledgements.push(acknowledge) === 1 && !isCommitting) setTimeout(commit, COMMIT_INTERVAL_MS);
+}
 
 async function commit(): Promise<void> {
   const waiting = acknowledgements;

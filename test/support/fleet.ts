@@ -29,13 +29,13 @@ export async function insertAgents(
 ): Promise<{ ids: string[]; tokens: string[] }> {
   const ids = Array.from({ length: count }, () => randomUUID());
   await database`
+    with added as (
     insert into agents (id, organization_id, board_id, gateway_id, name, name_key, slug, status, openclaw_session_id,
       heartbeat_config, soul_template, created_at, updated_at)
     select id, ${organizationId}, ${boardId}, ${gatewayId}, 'Agent ' || id, 'agent ' || id, 'a-' || id, ${status},
       'agent:' || id || ':main', '{"every":"10m"}', ${template}, ${at}, ${at}
-    from unnest(${ids}::uuid[]) u (id)`;
-  await database`insert into presence (agent_no) select no from agents a
-    where not exists (select from presence where agent_no = a.no)`;
+    from unnest(${ids}::uuid[]) u (id) returning no)
+    insert into presence (agent_no) select no from added`;
   const minted = ids.slice(0, tokens).map((agentId) => ({ agentId, ...mintToken("agent") }));
   await database`
     insert into agent_tokens (id, agent_id, hash, serial, used_at)

@@ -1,0 +1,105 @@
+import { readAllResting } from "../src/store/agents.ts";
+import { insertAgents } from "../test/support/fleet.ts";
+import { openAgents } from "./support/agents-lanes.ts";
+import { Child } from "./support/child.ts";
+import { median, type Result } from "./support/results.ts";
+import { type Round, round, spread } from "./support/rounds.ts";
+import { startBenchServer } from "./support/server.ts";
+
+const MANY = 1_000_000;
+const FEW = 1_000;
+/** Agents that beat on either server, a message each: all of the few, and as many spread over the many. */
+const BEATING = 1_000;
+const BATCHES = 100;
+const SOCKETS = 100;
+const ROUNDS = 5;
+const TIMES = { warmUpMs: 300, durationMs: 2_000, rate: 10_000 };
+const INTERPRETERS = 50_000;
+
+const MOST_TIMES = 1.25;
+const MOST_BYTES = 700;
+const MOST_START_MS = 20_000;
+
+/** What a million registered agents cost: a heartbeat among them, the memory of one at rest, and the start. */
+export async function million(): Promise<Result> {
+  const closers: (() => Promise<unknown>)[] = [];
+  try {
+    const few = await registered(FEW);
+    closers.push(few.server.stop);
+    const many = await registered(MANY);
+    closers.push(many.server.stop);
+    const bytes = ((await many.server.restingBytes()) - (await few.server.restingBytes())) / (MANY - FEW);
+    const { child: interpreters, first } = await Child.start<{ bytes: number }>("actors-server", [
+      String(INTERPRETERS),
+    ]);
+    await interpreters.stop();
+
+    const open = ({ server, tokens }: Registered) =>
+      openAgents(server.url, tokens, { sockets: SOCKETS, batch: false, codec: "json" });
+    const amongFew = await open(few);
+    closers.push(amongFew.close);
+    const amongMany = await open(many);
+    closers.push(amongMany.close);
+    const rounds: { few: Round[]; many: Round[] } = { few: [], many: [] };
+    for (let count = 0; count < ROUNDS; count++) {
+      rounds.few.push(await round({ ...few.server, ...amongFew, ...TIMES }));
+      rounds.many.push(await round({ ...many.server, ...amongMany, ...TIMES }));
+    }
+    amongFew.check();
+    amongMany.check();
+    const costs = (of: readonly Round[]) => of.map(({ serverUs }) => serverUs);
+    const ratios = rounds.many.map(({ serverUs }, turn) => serverUs / (rounds.few[turn]?.serverUs ?? 0));
+    const times = median(ratios);
+    const startS = many.server.startedInMs / 1_000;
+    return {
+      name: "million",
+      title: `${MANY.toLocaleString("en")} registered agents`,
+      rows: [
+        {
+          what: `CPU of the server for a heartbeat, of ${TIMES.rate.toLocaleString("en")}/s, a frame each; median (least–greatest) of ${ROUNDS} rounds in turns`,
+          ours: `${spread(costs(rounds.many), 1)} µs`,
+          reference: `${spread(costs(rounds.few), 1)} µs with ${FEW.toLocaleString("en")}; at most ${MOST_TIMES} times, was ${spread(ratios, 2)}`,
+          ratio: times,
+          holds: times <= MOST_TIMES,
+        },
+        {
+          what: "resident memory of one at rest, after garbage collection",
+          ours: `${Math.round(bytes)} bytes`,
+          reference: `at most ${MOST_BYTES} bytes; an XState interpreter each: ${Math.round(first.bytes).toLocaleString("en")} bytes`,
+          ratio: bytes / MOST_BYTES,
+          holds: bytes <= MOST_BYTES,
+        },
+        {
+          what: "start of the process, embedded Postgres included, until /readyz",
+          ours: `${startS.toFixed(1)} s`,
+          reference: `at most ${MOST_START_MS / 1_000} s; reading the same rows with \`postgres\`: ${(many.readMs / 1_000).toFixed(1)} s`,
+          ratio: many.server.startedInMs / MOST_START_MS,
+          holds: many.server.startedInMs <= MOST_START_MS,
+        },
+      ],
+    };
+  } finally {
+    for (const close of closers.reverse()) await close();
+  }
+}
+
+type Registered = Awaited<ReturnType<typeof registered>>;
+
+/** A server with so many agents, some of which can connect. */
+async function registered(count: number) {
+  const tokens: string[] = [];
+  let readMs = 0;
+  const server = await startBenchServer({
+    inspected: true,
+    fill: async (database, place) => {
+      for (let batch = 0; batch < BATCHES; batch++)
+        tokens.push(
+          ...(await insertAgents(database, place, count / BATCHES, { tokens: BEATING / BATCHES })).tokens,
+        );
+      const began = performance.now();
+      await readAllResting(database, () => {});
+      readMs = performance.now() - began;
+    },
+  });
+  return { server, tokens, readMs };
+}
