@@ -36,22 +36,12 @@ function stand() {
       ...BELONGING,
       name: `Agent ${lastNo}`,
       status: "online",
-      last_error: null,
       version: 1,
-      work_state: "idle",
-      provision_action: null,
-      provision_step: null,
-      provision_attempt: 0,
-      provision_wakes: 0,
-      provision_force: false,
-      provision_came_from: null,
-      provision_failed: null,
       generation: 1,
       managed: false,
       every: null,
       last_seen_ms: null,
-      step_since_ms: null,
-      due_ms: null,
+      unrest: null,
     });
   };
   const replace = (index: number) => {

@@ -208,10 +208,10 @@ export class Actors {
       managed: agent.managed,
       every: everyOf(fields),
       last_seen_ms: null,
-      step_since_ms: state.context.stepSince,
-      due_ms: null,
       version: 1,
-      ...life,
+      status: life.status,
+      generation: life.generation,
+      unrest: { ...life, step_since_ms: state.context.stepSince, due_ms: state.context.dueAt },
     });
     this.#onCommitted({
       index,

@@ -10,7 +10,7 @@ import {
 import { deadlineOf } from "../../machines/pace.ts";
 import { heartbeatEveryMs } from "../protocol/agents.ts";
 import type { Presence } from "../store/agent-rows.ts";
-import type { RestingRow } from "../store/agents.ts";
+import type { RestingRow, UnrestRow } from "../store/agents.ts";
 import { Columns, FLAG } from "./columns.ts";
 
 /** Rules of time that hold for every agent, in milliseconds. */
@@ -44,6 +44,21 @@ const REST: Unrest = {
   cameFrom: null,
   failed: null,
   lastError: null,
+};
+
+/** What the row of an agent at rest says of work at the gateway. */
+const AT_REST: UnrestRow = {
+  last_error: null,
+  work_state: "idle",
+  provision_action: null,
+  provision_step: null,
+  provision_attempt: 0,
+  provision_wakes: 0,
+  provision_force: false,
+  provision_came_from: null,
+  provision_failed: null,
+  step_since_ms: null,
+  due_ms: null,
 };
 
 /**
@@ -151,11 +166,12 @@ export class Registry {
       managed: row.managed,
       belonging: this.#share(row),
     });
+    const work = row.unrest ?? AT_REST;
     this.apply(
       index,
       {
         status: row.status,
-        work: row.work_state,
+        work: work.work_state,
         context: {
           name: row.name,
           managed: row.managed,
@@ -163,17 +179,17 @@ export class Registry {
           offlineAfterMs: this.columns.offlineAfter[index] ?? 0,
           checkinDeadlineMs: this.#settings.checkinDeadlineMs,
           lastSeenAt: row.last_seen_ms,
-          lastError: row.last_error,
+          lastError: work.last_error,
           generation: row.generation,
-          action: row.provision_action,
-          step: row.provision_step,
-          stepSince: row.step_since_ms,
-          attempt: row.provision_attempt,
-          wakes: row.provision_wakes,
-          dueAt: row.due_ms,
-          force: row.provision_force,
-          cameFrom: row.provision_came_from,
-          failed: row.provision_failed,
+          action: work.provision_action,
+          step: work.provision_step,
+          stepSince: work.step_since_ms,
+          attempt: work.provision_attempt,
+          wakes: work.provision_wakes,
+          dueAt: work.due_ms,
+          force: work.provision_force,
+          cameFrom: work.provision_came_from,
+          failed: work.provision_failed,
         },
       },
       row.version,
