@@ -50,7 +50,6 @@ test("the handshake is signed by a device of the server's own, and tells what th
   assert.deepEqual(link.hello, {
     protocol: 4,
     version: "2026.9.6",
-    methods: new Set(["config.get", "agents.list"]),
     maxPayload: 26_214_400,
   });
   assert.deepEqual(stand.states, ["connecting", "ready"]);

@@ -195,7 +195,9 @@ export function contract(name: string, start: () => Promise<RunningGateway>): vo
       );
       assert.deepEqual(await wire.call("gateway.retry", { gateway_id: gatewayId }), { retried: 1 });
       await until(() => gateway.agent("locked-out"), { what: "the agent", timeoutMs: PATIENCE_MS });
+      // In the middle of its provisioning.
       await wire.call("agent.delete", { agent_id: agent.id, wait: true });
+      assert.equal(await gateway.agent("locked-out"), null);
     });
 
     test("P11 who follows the workspace's words to the letter is online for who watches", {

@@ -35,7 +35,6 @@ export interface Hello {
   protocol: number;
   /** Null where the gateway does not tell. */
   version: string | null;
-  methods: ReadonlySet<string>;
   /** Bytes of one frame that it takes. */
   maxPayload: number;
 }
@@ -174,7 +173,6 @@ function shakeHands(
     events.ready({
       protocol: hello.protocol,
       version: versionOf(hello.server?.version),
-      methods: new Set(hello.features?.methods ?? []),
       maxPayload: hello.policy?.maxPayload ?? SMALLEST_MAX_PAYLOAD,
     });
   };
