@@ -6,7 +6,7 @@ import type { Log } from "../../log.ts";
 import type { GatewayLink } from "../../protocol/gateway-links.ts";
 import { type GatewayBrief, GatewayError } from "../driver.ts";
 import type { Device } from "./device.ts";
-import { LinkLost, silentGateway, unreadableKey, withHint } from "./failures.ts";
+import { announcesRestart, LinkLost, silentGateway, unreadableKey, withHint } from "./failures.ts";
 import type { GatewayFrame } from "./frames.ts";
 import { calledOff, PendingRequests } from "./pending-requests.ts";
 import { dialGateway, type GatewaySocket, type Hello } from "./socket.ts";
@@ -269,6 +269,7 @@ export class Link {
       else this.#parts.events.event(this.gatewayId, frame.event, frame.payload);
       return;
     }
+    if (frame.error && announcesRestart(frame.error)) this.#take({ type: "announced", at: this.#now() });
     this.#pending.answer(frame);
   }
 
