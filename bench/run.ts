@@ -1,5 +1,6 @@
 import { beatEvents } from "./beat-events.ts";
 import { fanout } from "./fanout.ts";
+import { links } from "./links.ts";
 import { oneAFrame } from "./one-a-frame.ts";
 import { scale } from "./scale.ts";
 import { snapshot } from "./snapshot.ts";
@@ -19,6 +20,7 @@ const BENCHMARKS: Record<string, () => Promise<Result>> = {
   fanout,
   stalled,
   snapshot,
+  links,
 };
 
 /** These run only when they are named: attaching so many agents takes minutes. */
