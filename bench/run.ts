@@ -1,6 +1,7 @@
 import { beatEvents } from "./beat-events.ts";
 import { connected } from "./connected.ts";
 import { fanout } from "./fanout.ts";
+import { links } from "./links.ts";
 import { manyChannels } from "./many-channels.ts";
 import { million } from "./million.ts";
 import { oneAFrame } from "./one-a-frame.ts";
@@ -25,6 +26,7 @@ const BENCHMARKS: Record<string, () => Promise<Result>> = {
   fanout,
   stalled,
   snapshot,
+  links,
 };
 
 /** These run only when they are named: attaching so many agents takes minutes. */

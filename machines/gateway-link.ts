@@ -10,7 +10,7 @@ export const PAIRING_MS = 60_000;
 
 /** Everything that a link's life depends on. Times are milliseconds since the epoch. */
 export interface LinkContext {
-  /** Tries that have failed since it was ready last. */
+  /** Tries that have failed since it was ready last; those during a restart are none. */
   failures: number;
   /** When the next try is due; null: none by itself. */
   dueAt: number | null;
@@ -101,7 +101,6 @@ const awaitRestart = model.assign(({ context, event }: In) => {
   if (event.type !== "failed") return {};
   return {
     ...explain(event),
-    failures: context.failures + 1,
     restartUntil: restartIsUnderWay({ context, event }) ? context.restartUntil : event.at + RESTART_MS,
     dueAt: event.at + restartPause(event),
   };

@@ -27,6 +27,7 @@ class Stand {
     for (const name of ids) this.state.create({ name, workspace: `/srv/${name}` });
     this.writer = new ConfigWriter({
       clock: this.clock,
+      inTurn: (write) => write(),
       gateway: () => FLAVOURS[flavour],
       ask: async (method, params, schema) => {
         this.asked.push(method);

@@ -50,7 +50,6 @@ test("the handshake is signed by a device of the server's own, and tells what th
   assert.deepEqual(link.hello, {
     protocol: 4,
     version: "2026.9.6",
-    methods: new Set(["config.get", "agents.list"]),
     maxPayload: 26_214_400,
   });
   assert.deepEqual(stand.states, ["connecting", "ready"]);
@@ -188,6 +187,27 @@ test("a restart is waited for, and a gateway that still starts is asked when it 
     "connecting",
     "ready",
   ]);
+});
+
+test("a gateway that answers that it restarts is waited for however the connection ends, and not asked again at once", async (t) => {
+  const gateway = await ScriptedGateway.open(t);
+  gateway.answer = ({ id, method }, peer) => {
+    const error = {
+      code: "UNAVAILABLE",
+      message: `${method} unavailable during gateway restart`,
+      retryable: true,
+    };
+    peer.send(JSON.stringify({ type: "res", id, ok: false, error }));
+  };
+  const stand = await LinkStand.open(t);
+  const link = await stand.ready(gateway.url);
+  await assert.rejects(
+    link.request("agents.list", {}, z.unknown()),
+    (error) => error instanceof GatewayError && error.transient && error.retryAfterMs === 2_000,
+  );
+  assert.equal(link.status.state, "ready");
+  gateway.peer.terminate();
+  await inState(link, "restarting");
 });
 
 test("a gateway that starts just now is a restart, and its challenge is answered once", async (t) => {

@@ -167,7 +167,8 @@ export async function cpuSeconds(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
-async function memoryBytes(pid: number): Promise<number> {
+/** Resident memory of a process, in bytes. */
+export async function memoryBytes(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, "utf8");
   return Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1]) * 1_024;
 }

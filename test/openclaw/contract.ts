@@ -58,6 +58,29 @@ export function contract(name: string, start: () => Promise<RunningGateway>): vo
       return { server, wire, gatewayId: made.gateway.id, boardId: board.id };
     }
 
+    // First: a newer gateway ends all turns of its agents before it restarts, of those that are gone too.
+    test("B4 a gateway that restarts in the middle of the work: it goes on, and is done once", {
+      timeout: 480_000,
+    }, async (t) => {
+      const { wire, boardId } = await enter(t);
+      const { agent } = await wire.call("agent.create", { name: "Lighthouse", board_id: boardId });
+      await gateway.restart();
+      await until(
+        async () => {
+          const { agent: now } = await wire.call("agent.get", { agent_id: agent.id });
+          assert.equal(now.last_error?.includes("already exists") ?? false, false);
+          const { items } = await wire.call("activity.list", {
+            agent_id: agent.id,
+            type: "agent.wakeup.sent",
+          });
+          return items.length > 0;
+        },
+        { what: "the agent to be woken", timeoutMs: PATIENCE_MS },
+      );
+      assert.notEqual(await gateway.agent("lighthouse"), null);
+      await wire.call("agent.delete", { agent_id: agent.id, wait: true });
+    });
+
     test("B7 an agent is set up, changed and removed; nothing is written that is as wanted", {
       timeout: 180_000,
     }, async (t) => {
@@ -98,28 +121,6 @@ export function contract(name: string, start: () => Promise<RunningGateway>): vo
       await wire.call("agent.delete", { agent_id: agent.id, wait: true });
       await assert.rejects(wire.call("agent.get", { agent_id: agent.id }), /not_found/);
       assert.equal(await gateway.agent(id), null);
-    });
-
-    test("B4 a gateway that restarts in the middle of the work: it goes on, and is done once", {
-      timeout: 480_000,
-    }, async (t) => {
-      const { wire, boardId } = await enter(t);
-      const { agent } = await wire.call("agent.create", { name: "Lighthouse", board_id: boardId });
-      await gateway.restart();
-      await until(
-        async () => {
-          const { agent: now } = await wire.call("agent.get", { agent_id: agent.id });
-          assert.equal(now.last_error?.includes("already exists") ?? false, false);
-          const { items } = await wire.call("activity.list", {
-            agent_id: agent.id,
-            type: "agent.wakeup.sent",
-          });
-          return items.length > 0;
-        },
-        { what: "the agent to be woken", timeoutMs: PATIENCE_MS },
-      );
-      assert.notEqual(await gateway.agent("lighthouse"), null);
-      await wire.call("agent.delete", { agent_id: agent.id, wait: true });
     });
 
     test("an agent that the gateway has already is imported, and its files are left alone", {
@@ -195,7 +196,9 @@ export function contract(name: string, start: () => Promise<RunningGateway>): vo
       );
       assert.deepEqual(await wire.call("gateway.retry", { gateway_id: gatewayId }), { retried: 1 });
       await until(() => gateway.agent("locked-out"), { what: "the agent", timeoutMs: PATIENCE_MS });
+      // In the middle of its provisioning.
       await wire.call("agent.delete", { agent_id: agent.id, wait: true });
+      assert.equal(await gateway.agent("locked-out"), null);
     });
 
     test("P11 who follows the workspace's words to the letter is online for who watches", {

@@ -20,6 +20,8 @@ const fileForm = z.object({
 
 /** Where the versions have the workspace of the gateway's own agent. */
 const OWN_WORKSPACES = ["state/workspace", "home/.openclaw/workspace"];
+/** Newer ones end their agents' turns first; one that is killed looks through its databases at the next start. */
+const END_MS = 30_000;
 /** Starts of one gateway: on a busy machine it may end because a step of its own took too long. */
 const MOST_STARTS = 3;
 
@@ -68,7 +70,7 @@ export async function startRealGateway(installed: Installed): Promise<RunningGat
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");
     child.kill("SIGTERM");
-    const cancel = setTimeout(() => child?.kill("SIGKILL"), 10_000);
+    const cancel = setTimeout(() => child?.kill("SIGKILL"), END_MS);
     await exited;
     clearTimeout(cancel);
   };

@@ -1,11 +1,16 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { z } from "zod";
 import { type AgentBrief, type GatewayBrief, GatewayError } from "../driver.ts";
 import type { RosterEntry } from "../remote.ts";
 import type { Ask } from "./ask.ts";
+import { type GatewayVersion, readGatewayConfig } from "./config.ts";
 import { GatewayRefusal } from "./failures.ts";
 
 /** The gateway's own agent, which is always there and cannot be removed. */
 export const OWN_AGENT = "main";
+
+/** Pauses between looks whether the gateway knows an agent that its configuration has, in milliseconds. */
+const LOOK_MS = [100, 200, 400, 800, 1_000, 1_500, 2_000, 2_000, 2_000] as const;
 
 const SESSION_KEY = /^agent:([^:]+):(.+)$/;
 
@@ -39,8 +44,11 @@ const deleted = z.object({
   failed: optional(z.array(z.unknown())),
 });
 
+/** An agent as the gateway lists it. */
+type Listed = Omit<RosterEntry, "heartbeat">;
+
 /** Every agent that the gateway has. */
-export async function listGatewayAgents(ask: Ask): Promise<Omit<RosterEntry, "heartbeat">[]> {
+export async function listGatewayAgents(ask: Ask): Promise<Listed[]> {
   const { agents, defaultId } = await ask("agents.list", {}, listed);
   return agents.map(({ id, name, workspace }) => ({
     id,
@@ -50,11 +58,20 @@ export async function listGatewayAgents(ask: Ask): Promise<Omit<RosterEntry, "he
   }));
 }
 
-/** Makes the agent at the gateway, unless it is there. */
-export async function ensureAgent(ask: Ask, id: string, workspace: string): Promise<void> {
-  if (id === OWN_AGENT) return;
-  const there = await listGatewayAgents(ask);
-  if (there.some((agent) => agent.id === id)) return;
+/**
+ * Makes the agent at the gateway, unless it is there, and resolves when the gateway knows it. Throws GatewayError.
+ *
+ * @returns how the gateway lists it; null for its own agent, which is always there
+ */
+export async function ensureAgent(
+  ask: Ask,
+  id: string,
+  workspace: string,
+  signal: AbortSignal,
+): Promise<Listed | null> {
+  if (id === OWN_AGENT) return null;
+  const there = await find(ask, id);
+  if (there) return there;
   try {
     const { agentId } = await ask("agents.create", { name: id, workspace }, created);
     if (agentId !== id)
@@ -65,26 +82,55 @@ export async function ensureAgent(ask: Ask, id: string, workspace: string): Prom
     // An answer that was lost in a restart: it is there.
     if (!(error instanceof GatewayRefusal) || !/already exists/.test(error.said)) throw error;
   }
+  return untilKnown(ask, id, signal);
 }
+
+const find = async (ask: Ask, id: string) => (await listGatewayAgents(ask)).find((agent) => agent.id === id);
+
+/** Newer gateways read their configuration a moment after they wrote it: until then they know nothing of a new agent. */
+async function untilKnown(ask: Ask, id: string, signal: AbortSignal): Promise<Listed> {
+  for (const ms of LOOK_MS) {
+    const there = await find(ask, id);
+    if (there) return there;
+    await pause(ms, undefined, { signal });
+  }
+  throw new GatewayError(`The gateway has made the agent ${id}, but does not know it`, { transient: true });
+}
+
+/** Whether a gateway says that it has no such agent. */
+export const isUnknownAgent = (error: unknown): boolean =>
+  error instanceof GatewayRefusal && /^agent .* not found|unknown agent/i.test(error.said);
 
 /**
  * Takes the agent off the gateway, with its workspace and its sessions. What is not there any more is fine.
  *
  * @returns what the gateway said of it
  */
-export async function removeAgent(ask: Ask, id: string): Promise<string[]> {
+export async function removeAgent(
+  ask: Ask,
+  id: string,
+  { gateway, signal }: { gateway: GatewayVersion; signal: AbortSignal },
+): Promise<string[]> {
   if (id === OWN_AGENT) return [`The gateway's own agent ${id} stays on the gateway: it cannot be removed.`];
   try {
-    const { removedBindings, removed, failed } = await ask("agents.delete", { agentId: id }, deleted);
-    return [
-      ...(removedBindings ? [`The gateway removed ${removedBindings} bindings of ${id}.`] : []),
-      ...(removed?.length ? [`The gateway removed of ${id}: ${named(removed)}.`] : []),
-      ...(failed?.length ? [`The gateway could not remove of ${id}: ${named(failed)}.`] : []),
-    ];
+    return await remove(ask, id);
   } catch (error) {
-    if (error instanceof GatewayRefusal && /not found/.test(error.said)) return [];
-    throw error;
+    if (!isUnknownAgent(error)) throw error;
   }
+  const { entries } = await readGatewayConfig(ask, gateway);
+  if (!entries.has(id)) return [];
+  // It was made a moment ago.
+  await untilKnown(ask, id, signal);
+  return remove(ask, id);
+}
+
+async function remove(ask: Ask, id: string): Promise<string[]> {
+  const { removedBindings, removed, failed } = await ask("agents.delete", { agentId: id }, deleted);
+  return [
+    ...(removedBindings ? [`The gateway removed ${removedBindings} bindings of ${id}.`] : []),
+    ...(removed?.length ? [`The gateway removed of ${id}: ${named(removed)}.`] : []),
+    ...(failed?.length ? [`The gateway could not remove of ${id}: ${named(failed)}.`] : []),
+  ];
 }
 
 const named = (parts: readonly unknown[]) =>

@@ -21,6 +21,9 @@ const MOST_ROUNDS = 6;
 const LIMITS = { entries: 28, list: 3 } as const;
 const LIMIT_WINDOW_MS = 61_000;
 
+/** Does something when all other writes to the gateway's configuration that came before are done. */
+type InTurn = (write: () => Promise<number>) => Promise<number>;
+
 interface Want {
   heartbeat: Record<string, unknown>;
   signal: AbortSignal;
@@ -34,6 +37,7 @@ interface Want {
  */
 export class ConfigWriter {
   readonly #ask: Ask;
+  readonly #inTurn: InTurn;
   readonly #gateway: () => GatewayVersion;
   readonly #clock: Clock;
   #wants = new Map<string, Want>();
@@ -44,8 +48,19 @@ export class ConfigWriter {
   #sent: number[] = [];
   #notBefore = 0;
 
-  constructor({ ask, gateway, clock }: { ask: Ask; gateway: () => GatewayVersion; clock: Clock }) {
+  constructor({
+    ask,
+    inTurn,
+    gateway,
+    clock,
+  }: {
+    ask: Ask;
+    inTurn: InTurn;
+    gateway: () => GatewayVersion;
+    clock: Clock;
+  }) {
     this.#ask = ask;
+    this.#inTurn = inTurn;
     this.#gateway = gateway;
     this.#clock = clock;
   }
@@ -105,22 +120,11 @@ export class ConfigWriter {
 
   async #write(wants: Map<string, Want>): Promise<void> {
     let rounds = 0;
-    for (;;) {
-      this.#dropOutdated(wants);
-      if (wants.size === 0 || rounds === MOST_ROUNDS) break;
-      const config = await readGatewayConfig(this.#ask, this.#gateway());
-      const wanted = this.#compare(config, wants);
-      if (wanted.size === 0) continue;
-      const wait = this.#untilNextPatch(config);
-      // What was read is old when the wait is over: somebody else writes to the configuration too.
-      if (wait > 0) {
-        await new Promise<void>((resolve) => this.#clock.after(wait, resolve));
-        this.#join(wants);
-      } else {
-        rounds += 1;
-        await this.#patch(config, wanted);
-      }
-    }
+    do {
+      const wait = await this.#inTurn(() => this.#round(wants));
+      if (wait > 0) await new Promise<void>((resolve) => this.#clock.after(wait, resolve));
+      else rounds += 1;
+    } while (wants.size > 0 && rounds < MOST_ROUNDS);
     for (const [id, { reject }] of wants)
       reject(
         new GatewayError(`The gateway does not keep the heartbeat of ${id} as it was written`, {
@@ -129,19 +133,30 @@ export class ConfigWriter {
       );
   }
 
-  /** What was wanted during a long wait goes in the same patch. */
+  /**
+   * Reads the configuration and writes what is to be other in it: between the two nothing else of ours is written. Returns
+   * for how many milliseconds the gateway allows no patch; then what was read is old, as somebody else writes to it too.
+   */
+  async #round(wants: Map<string, Want>): Promise<number> {
+    this.#join(wants);
+    if (wants.size === 0) return 0;
+    const config = await readGatewayConfig(this.#ask, this.#gateway());
+    const wanted = this.#compare(config, wants);
+    if (wanted.size === 0) return 0;
+    const wait = this.#untilNextPatch(config);
+    if (wait <= 0) await this.#patch(config, wanted);
+    return Math.max(0, wait);
+  }
+
+  /** What was wanted in the meantime goes in the same patch; what newer work wants otherwise, or nobody any more, does not. */
   #join(wants: Map<string, Want>): void {
     for (const [id, want] of this.#wants) {
       wants.get(id)?.reject(superseded());
       wants.set(id, want);
     }
     this.#wants.clear();
-  }
-
-  /** Of what is gathered already, newer wants take the place of those that wait for a patch; some were called off. */
-  #dropOutdated(wants: Map<string, Want>): void {
     for (const [id, { signal, reject }] of wants) {
-      if (!signal.aborted && !this.#wants.has(id)) continue;
+      if (!signal.aborted) continue;
       reject(superseded());
       wants.delete(id);
     }

@@ -29,8 +29,20 @@ export class LinkLost extends GatewayError {
   }
 }
 
+/** A gateway that restarts may answer so for some seconds before it hangs up: asking again at once does not help. */
+const RESTARTING_MS = 2_000;
+
+/** Whether a gateway says with an answer that it is about to restart. */
+export const announcesRestart = ({ code, message }: FrameError): boolean =>
+  code === "UNAVAILABLE" && /during gateway restart/i.test(message);
+
 /** What a failed answer to a request means: whether trying again can help, and after how long. */
 export function refusalOf(error: FrameError): GatewayRefusal {
+  if (announcesRestart(error))
+    return new GatewayRefusal(
+      { ...error, retryAfterMs: Math.max(RESTARTING_MS, error.retryAfterMs ?? 0) },
+      true,
+    );
   const transient =
     error.retryable === true ||
     error.code === "UNAVAILABLE" ||

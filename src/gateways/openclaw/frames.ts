@@ -46,7 +46,6 @@ export const challenge = z.object({ nonce: z.string(), ts: z.number() });
 export const helloOk = z.object({
   protocol: z.number().int(),
   server: lenient(z.object({ version: lenient(z.string()) })),
-  features: lenient(z.object({ methods: lenient(z.array(z.string())) })),
   auth: lenient(z.object({ scopes: lenient(z.array(z.string())) })),
   policy: lenient(z.object({ maxPayload: lenient(z.number().positive()) })),
 });

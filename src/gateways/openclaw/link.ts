@@ -6,10 +6,11 @@ import type { Log } from "../../log.ts";
 import type { GatewayLink } from "../../protocol/gateway-links.ts";
 import { type GatewayBrief, GatewayError } from "../driver.ts";
 import type { Device } from "./device.ts";
-import { LinkLost, silentGateway, unreadableKey, withHint } from "./failures.ts";
+import { announcesRestart, LinkLost, silentGateway, unreadableKey, withHint } from "./failures.ts";
 import type { GatewayFrame } from "./frames.ts";
 import { calledOff, PendingRequests } from "./pending-requests.ts";
 import { dialGateway, type GatewaySocket, type Hello } from "./socket.ts";
+import { WriteTurns } from "./write-turns.ts";
 
 /** Requests under way at one gateway at a time; the others wait in order. */
 const AT_ONCE = 8;
@@ -59,6 +60,7 @@ export class Link {
   #waiting = 0;
   readonly #pending: PendingRequests;
   readonly #places = new Limiter();
+  readonly #turns = new WriteTurns();
   readonly #watchers = new Set<() => void>();
 
   constructor(gateway: GatewayBrief & { url: string }, parts: LinkParts) {
@@ -155,21 +157,37 @@ export class Link {
   }
 
   /**
+   * Does what writes to the gateway's configuration when everything has that came before. Throws GatewayError when the
+   * signal calls it off.
+   */
+  inTurn<T>(write: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#turns.run(write, signal);
+  }
+
+  /**
    * Asks the gateway. Throws GatewayRefusal when it says no, LinkLost when the connection went before the answer, another
-   * GatewayError when it does not answer, or not in a known form.
+   * GatewayError when it does not answer, or not in a known form. A write that was sent is waited for, whatever the signal
+   * says: the next one must not meet it.
    */
   async request<T>(
     method: string,
     params: object,
     schema: z.ZodType<T>,
-    { signal, timeoutMs = REQUEST_MS }: { signal?: AbortSignal; timeoutMs?: number } = {},
+    {
+      signal,
+      timeoutMs = REQUEST_MS,
+      isWrite = false,
+    }: { signal?: AbortSignal; timeoutMs?: number; isWrite?: boolean } = {},
   ): Promise<T> {
     if (this.#waiting >= MOST_WAITING)
       throw new GatewayError("Too many requests wait for this gateway", { transient: true });
     this.#waiting += 1;
     try {
       await this.ready(signal ? { signal } : {});
-      const payload = await this.#places.run("", AT_ONCE, () => this.#ask(method, params, timeoutMs, signal));
+      const payload = await this.#places.run("", AT_ONCE, () => {
+        if (signal?.aborted) throw calledOff();
+        return this.#ask(method, params, timeoutMs, isWrite ? undefined : signal);
+      });
       const parsed = schema.safeParse(payload);
       if (parsed.success) return parsed.data;
       throw new GatewayError(`The gateway's answer to ${method} has a form that is not known`, {
@@ -183,7 +201,6 @@ export class Link {
 
   async #ask(method: string, params: object, timeoutMs: number, signal?: AbortSignal): Promise<unknown> {
     const socket = this.#socket;
-    if (signal?.aborted) throw calledOff();
     if (this.#life.state !== "ready" || !socket) throw new LinkLost(this.#trouble(), { wasSent: false });
     return this.#pending.ask(method, params, {
       send: (text) => socket.send(text),
@@ -252,6 +269,7 @@ export class Link {
       else this.#parts.events.event(this.gatewayId, frame.event, frame.payload);
       return;
     }
+    if (frame.error && announcesRestart(frame.error)) this.#take({ type: "announced", at: this.#now() });
     this.#pending.answer(frame);
   }
 

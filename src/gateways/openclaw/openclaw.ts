@@ -9,6 +9,7 @@ import type { GatewayReports, RemoteGateways } from "../remote.ts";
 import {
   ensureAgent,
   gatewayAgentId,
+  isUnknownAgent,
   listGatewayAgents,
   OWN_AGENT,
   removeAgent,
@@ -85,13 +86,15 @@ export function createOpenClaw({
   function writerFor(gateway: GatewayBrief): ConfigWriter {
     const known = writers.get(gateway.id);
     if (known) return known;
+    const link = () => {
+      const known = links.get(gateway.id);
+      if (known) return known;
+      throw new GatewayError("The gateway is not there any more", { transient: false });
+    };
     const writer = new ConfigWriter({
       // Without a signal: what is gathered is for many, and one that is called off must not stop the others.
-      ask: asker(() => {
-        const link = links.get(gateway.id);
-        if (link) return link;
-        throw new GatewayError("The gateway is not there any more", { transient: false });
-      }),
+      ask: asker(link),
+      inTurn: async (write) => link().inTurn(write),
       gateway: () => versionOf(gateway.id),
       clock,
     });
@@ -120,18 +123,24 @@ export function createOpenClaw({
   async function roster({ agent, gateway, signal }: Work): Promise<void> {
     const ask = asking(gateway, signal);
     const id = gatewayAgentId(agent);
-    const entry = (await listGatewayAgents(ask)).find((listed) => listed.id === id);
-    const config = await readGatewayConfig(ask, versionOf(gateway.id));
-    const kept = config.entries.get(id);
-    const name = entry?.name ?? textOf(kept?.name);
-    const workspace = textOf(kept?.workspace) ?? entry?.workspace ?? null;
     const wanted = workspaceOf(agent, gateway);
+    const entry = await ensureAgent(ask, id, wanted, signal);
+    const config = await readGatewayConfig(ask, versionOf(gateway.id));
+    // Its listing may be older than its configuration.
+    const kept = config.entries.get(id);
+    const name = textOf(kept?.name) ?? entry?.name;
+    const workspace = textOf(kept?.workspace) ?? entry?.workspace;
     const changes = {
       ...(name === agent.name ? {} : { name: agent.name }),
-      ...(workspace === wanted || id === OWN_AGENT ? {} : { workspace: wanted }),
+      ...(workspace === wanted ? {} : { workspace: wanted }),
     };
-    if (Object.keys(changes).length > 0 && id !== OWN_AGENT)
-      await ask("agents.update", { agentId: id, ...changes }, z.unknown());
+    if (id !== OWN_AGENT && Object.keys(changes).length > 0)
+      await ask("agents.update", { agentId: id, ...changes }, z.unknown()).catch((error) => {
+        if (!isUnknownAgent(error)) throw error;
+        throw new GatewayError(`Somebody else has removed the agent ${id} at the gateway`, {
+          transient: true,
+        });
+      });
     await writerFor(gateway).want(id, agent.heartbeatConfig, signal);
   }
 
@@ -164,7 +173,7 @@ export function createOpenClaw({
     async session({ agent, gateway, action, signal }) {
       const ask = asking(gateway, signal);
       const id = gatewayAgentId(agent);
-      await ensureAgent(ask, id, workspaceOf(agent, gateway));
+      await ensureAgent(ask, id, workspaceOf(agent, gateway), signal);
       await ensureSession(ask, agent, id);
       if (action === "update") await resetSession(ask, database, agent, id);
     },
@@ -192,7 +201,10 @@ export function createOpenClaw({
     async unroster(work) {
       const { agent, gateway, signal, remark } = work;
       requireReach(work);
-      const said = await removeAgent(asking(gateway, signal), gatewayAgentId(agent));
+      const said = await removeAgent(asking(gateway, signal), gatewayAgentId(agent), {
+        gateway: versionOf(gateway.id),
+        signal,
+      });
       for (const sentence of said) remark(sentence);
     },
 
@@ -244,7 +256,7 @@ export function createOpenClaw({
       const config = await readGatewayConfig(ask, versionOf(gateway.id));
       return agents.map((agent) => ({
         ...agent,
-        name: agent.name ?? textOf(config.entries.get(agent.id)?.name),
+        name: textOf(config.entries.get(agent.id)?.name) ?? agent.name,
         workspace: textOf(config.entries.get(agent.id)?.workspace) ?? agent.workspace,
         heartbeat: heartbeatIn(config, agent.id),
       }));

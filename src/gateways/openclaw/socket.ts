@@ -35,7 +35,6 @@ export interface Hello {
   protocol: number;
   /** Null where the gateway does not tell. */
   version: string | null;
-  methods: ReadonlySet<string>;
   /** Bytes of one frame that it takes. */
   maxPayload: number;
 }
@@ -104,7 +103,8 @@ function shakeHands(
     perMessageDeflate: false,
   });
   let state: "shaking" | "ready" | "over" = "shaking";
-  let hasAnswered = false;
+  /** Until the challenge is answered: a link outlives its handshake, and need not keep the key. */
+  let signer: Device | null = device;
 
   const end = () => {
     if (state === "over") return;
@@ -129,8 +129,7 @@ function shakeHands(
 
   const answerChallenge = (payload: unknown) => {
     const asked = challenge.safeParse(payload).data;
-    if (!asked || hasAnswered) return;
-    hasAnswered = true;
+    if (!asked || signer === null) return;
     const auth = token === null ? {} : { auth: { token } };
     const params = {
       minProtocol: PROTOCOLS.least,
@@ -140,7 +139,7 @@ function shakeHands(
       scopes: SCOPES,
       caps: [],
       ...auth,
-      device: signedDevice(device, {
+      device: signedDevice(signer, {
         clientId: CLIENT.id,
         clientMode: CLIENT.mode,
         role: ROLE,
@@ -150,6 +149,7 @@ function shakeHands(
         nonce: asked.nonce,
       }),
     };
+    signer = null;
     socket.send(JSON.stringify({ type: "req", id: HANDSHAKE_ID, method: "connect", params }));
   };
 
@@ -174,7 +174,6 @@ function shakeHands(
     events.ready({
       protocol: hello.protocol,
       version: versionOf(hello.server?.version),
-      methods: new Set(hello.features?.methods ?? []),
       maxPayload: hello.policy?.maxPayload ?? SMALLEST_MAX_PAYLOAD,
     });
   };

@@ -5,6 +5,10 @@ export interface Flavour {
   roster: "list" | "entries";
   /** Whether a patch of the list puts another in its place. */
   replacesList: boolean;
+  /** Whether of two writes of the configuration at once one is lost, though both are answered well. */
+  losesWrites: boolean;
+  /** How long a new agent is in the configuration only and not known otherwise, in milliseconds. */
+  knowsAfterMs: number;
   /** After which writes it restarts. */
   restartsAfter: "every write" | "patches" | "nothing";
   maxPayload: number;
@@ -24,6 +28,8 @@ export const FLAVOURS = {
     protocol: 3,
     roster: "list",
     replacesList: true,
+    losesWrites: true,
+    knowsAfterMs: 0,
     restartsAfter: "every write",
     maxPayload: 524_288,
     patches: Number.POSITIVE_INFINITY,
@@ -36,6 +42,8 @@ export const FLAVOURS = {
     protocol: 4,
     roster: "list",
     replacesList: false,
+    losesWrites: false,
+    knowsAfterMs: 0,
     restartsAfter: "nothing",
     maxPayload: 26_214_400,
     patches: 3,
@@ -48,6 +56,8 @@ export const FLAVOURS = {
     protocol: 4,
     roster: "entries",
     replacesList: false,
+    losesWrites: false,
+    knowsAfterMs: 50,
     restartsAfter: "nothing",
     maxPayload: 26_214_400,
     patches: 30,

@@ -31,6 +31,11 @@ export type Fault =
 
 const RESTART_MS = 30;
 const SLOW_MS = 50;
+/** How long a write takes where another may come in between. */
+const WRITE_MS = 3;
+const WRITES = new Set(["agents.create", "agents.update", "agents.delete", "config.patch"]);
+/** What is refused for an agent that only the configuration has yet. */
+const NEEDS_KNOWN = new Set(["agents.update", "agents.delete", "agents.files.get", "agents.files.set"]);
 /** Fragments of an answer that comes in pieces, before the last one. */
 const PIECES = 10;
 
@@ -55,6 +60,10 @@ export class FakeGateway {
   readonly stripped = new Set<string>();
   readonly requestId = randomUUID();
   readonly #faults: { method: string; fault: Fault; of: string }[] = [];
+  /** Writes under way. */
+  readonly #writes = new Set<NodeJS.Timeout>();
+  /** Agents that only the configuration has yet, and until when. */
+  readonly #unknown = new Map<string, number>();
   /** Answers that are given after the next one. */
   #held: (() => void)[] = [];
   readonly #port: number;
@@ -116,6 +125,7 @@ export class FakeGateway {
       await this.close(1012, "service restart");
       this.state.forget();
       this.#held = [];
+      this.#unknown.clear();
       await this.listen();
       this.#restarting = undefined;
     })();
@@ -125,6 +135,8 @@ export class FakeGateway {
   async close(code = 1001, reason = ""): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
+    for (const write of this.#writes) clearTimeout(write);
+    this.#writes.clear();
     if (!server) return;
     for (const socket of server.clients) {
       if (code === 1012) this.#tell(socket, "shutdown", { reason: "gateway restarting" });
@@ -219,6 +231,25 @@ export class FakeGateway {
     if (fault === "close-1009") return socket.close(1009);
     if (fault === "lost") return answer({ ok: true, payload: { ok: true } });
     if (typeof fault === "object") return answer({ ok: false, error: fault.error });
+    if (!this.state.flavour.losesWrites || !WRITES.has(method))
+      return this.#carryOut(socket, method, params, fault, answer, refuse);
+    const before = this.state.copyRoster();
+    const write = setTimeout(() => {
+      this.#writes.delete(write);
+      this.state.writeOver(before);
+      this.#carryOut(socket, method, params, fault, answer, refuse);
+    }, WRITE_MS);
+    this.#writes.add(write);
+  }
+
+  #carryOut(
+    socket: WebSocket,
+    method: string,
+    params: Json,
+    fault: Fault | undefined,
+    answer: Answer,
+    refuse: (error: unknown) => void,
+  ): void {
     try {
       const payload = this.#do(method, params);
       if (fault === "restart-after") return void this.restart();
@@ -236,11 +267,13 @@ export class FakeGateway {
 
   #do(method: string, params: Json): Json {
     const { state } = this;
+    if (NEEDS_KNOWN.has(method) && this.#isUnknown(params.agentId))
+      throw new Refused(`agent "${params.agentId}" not found`);
     switch (method) {
       case "agents.list":
-        return state.list();
+        return state.list(({ id }) => !this.#isUnknown(id));
       case "agents.create":
-        return this.#written("write", state.create(params));
+        return this.#written("write", this.#create(params));
       case "agents.update":
         return this.#written("write", state.update(params));
       case "agents.delete":
@@ -253,7 +286,7 @@ export class FakeGateway {
       case "config.get":
         return { config: state.config, hash: state.hash, valid: true };
       case "config.patch":
-        return this.#written("patch", state.patch(params, this.now()));
+        return this.#written("patch", this.#patch(params));
       case "sessions.list":
         return state.listSessions(params);
       case "sessions.patch":
@@ -268,6 +301,24 @@ export class FakeGateway {
         return state.history(params);
     }
     throw new Refused(`unknown method: ${method}`);
+  }
+
+  #create(params: Json): Json {
+    const made = this.state.create(params);
+    const { knowsAfterMs } = this.state.flavour;
+    if (knowsAfterMs > 0) this.#unknown.set(String(made.agentId), performance.now() + knowsAfterMs);
+    return made;
+  }
+
+  /** After a patch the configuration is read again before the answer. */
+  #patch(params: Json): Json {
+    const patched = this.state.patch(params, this.now());
+    this.#unknown.clear();
+    return patched;
+  }
+
+  #isUnknown(id: unknown): boolean {
+    return (this.#unknown.get(String(id)) ?? 0) > performance.now();
   }
 
   #writeToDisk({ agentId, name, content }: Json): void {

@@ -61,6 +61,16 @@ export class FakeState {
     return createHash("sha256").update(JSON.stringify(this.config)).digest("hex");
   }
 
+  copyRoster(): [string, Json][] {
+    return structuredClone([...this.roster]);
+  }
+
+  /** The configuration as somebody read it a moment ago: what was written since is lost. */
+  writeOver(roster: [string, Json][]): void {
+    this.roster.clear();
+    for (const [id, entry] of roster) this.roster.set(id, entry);
+  }
+
   create({ name, workspace }: Json): Json {
     const id = String(name)
       .toLowerCase()
@@ -97,8 +107,10 @@ export class FakeState {
     return { ok: true, agentId, removedBindings: 1, removed: ["workspace"], failed: ["sessions"] };
   }
 
-  list(): Json {
-    const agents = [...this.roster.values()].map(({ id, name, workspace }) => ({ id, name, workspace }));
+  list(isKnown: (entry: Json) => boolean): Json {
+    const agents = [...this.roster.values()]
+      .filter(isKnown)
+      .map(({ id, name, workspace }) => ({ id, name, workspace }));
     return { defaultId: this.roster.has("main") ? "main" : agents[0]?.id, mainKey: "main", agents };
   }
 
