@@ -10,6 +10,18 @@ export interface Tally {
   inc(by?: number): void;
 }
 
+/** What waits for Postgres, for want of its speed or of itself. */
+export const BACKLOGS = [
+  /** Agents whose last heartbeat is not committed. */
+  "heartbeats",
+  /** Agents that are given events: one is with Postgres or waits for it, the others wait for that. */
+  "agents",
+  /** Changes that are decided on, and wait for the next group. */
+  "changes",
+  /** Heartbeats in the journal since the last checkpoint. */
+  "journal",
+] as const;
+
 /** The figures of one server, in a registry of its own: a process can run several. */
 export interface Metrics {
   /** Sessions that are open. */
@@ -29,6 +41,8 @@ export interface Metrics {
   countError(reason: Reason): void;
   /** Where the numbers of agents by status come from; asked at each scrape. */
   agentsFrom(count: () => Record<Status, number>): void;
+  /** Where the lengths of what waits come from; asked at each scrape. */
+  backlogFrom(measure: () => Record<(typeof BACKLOGS)[number], number>): void;
   /** All figures in the text format of Prometheus. */
   text(): Promise<string>;
   /** The media type of that text. */
@@ -48,6 +62,18 @@ export function createMetrics(): Metrics {
       if (count === undefined) return;
       const counted = count();
       for (const status of STATUSES) this.set({ status }, counted[status]);
+    },
+  });
+  let measure: (() => Record<(typeof BACKLOGS)[number], number>) | undefined;
+  new Gauge({
+    name: "muster_backlog",
+    help: "What waits for Postgres: heartbeats to be committed, agents with events, changes to be committed, and journaled heartbeats to be carried over",
+    labelNames: ["kind"],
+    registers,
+    collect() {
+      if (measure === undefined) return;
+      const measured = measure();
+      for (const kind of BACKLOGS) this.set({ kind }, measured[kind]);
     },
   });
   const requests = new Counter({
@@ -103,6 +129,9 @@ export function createMetrics(): Metrics {
     countError: (reason) => errors.inc({ reason }),
     agentsFrom(source) {
       count = source;
+    },
+    backlogFrom(source) {
+      measure = source;
     },
     text: () => registry.metrics(),
     contentType: registry.contentType,

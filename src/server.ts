@@ -184,6 +184,12 @@ async function build(
     reload: (agentId) => readResting(database, agentId),
     onCommitted: (done) => follow(done),
   });
+  metrics.backlogFrom(() => ({
+    heartbeats: beats.waiting,
+    agents: actors.busy,
+    changes: committer.waiting,
+    journal: checkpoint.waiting,
+  }));
 
   const usual: Drivers = {};
   const serverUrl = () =>

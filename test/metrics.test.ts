@@ -49,3 +49,14 @@ test("agents by status are counted when they are asked for", async () => {
   assert.equal(value(await metrics.text(), 'muster_agents{status="online"}'), "3");
   assert.equal(value(await metrics.text(), 'muster_agents{status="offline"}'), "7");
 });
+
+test("what waits for Postgres is asked for at each scrape", async () => {
+  const metrics = createMetrics();
+  const changesIn = async () => value(await metrics.text(), 'muster_backlog{kind="changes"}');
+  assert.equal(await changesIn(), undefined);
+  let changes = 1;
+  metrics.backlogFrom(() => ({ heartbeats: 0, agents: 0, changes, journal: 0 }));
+  assert.equal(await changesIn(), "1");
+  changes = 3;
+  assert.equal(await changesIn(), "3");
+});

@@ -206,6 +206,12 @@ test("B8 a heartbeat that came when Postgres had just gone is acknowledged at it
   server.clock.advance(1_000);
   ada.notify("heartbeat", { n: 2, stats: { load: 0.5 } });
   await until(async () => (await refusedNow(owner)) === "unavailable", { what: "the server to notice" });
+  const waiting = async (kind: string) =>
+    new RegExp(`^muster_backlog\\{kind="${kind}"\\} (\\d+)`, "m").exec(
+      await (await fetch(`${server.url}/metrics`)).text(),
+    )?.[1];
+  assert.equal(await waiting("heartbeats"), "1");
+  assert.equal(await waiting("agents"), "0");
   await postgres.start();
   await ada.next("the second ack", (m) => isAck(m) && m.params.n === 2);
   const [row] = await server.database`
@@ -215,4 +221,6 @@ test("B8 a heartbeat that came when Postgres had just gone is acknowledged at it
     { ...row },
     { last_seen_at: new Date(server.clock.now()), reported: { stats: { load: 0.5 } } },
   );
+  assert.equal(await waiting("heartbeats"), "0");
+  assert.equal(await waiting("journal"), "2");
 });

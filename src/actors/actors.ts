@@ -97,6 +97,11 @@ export class Actors {
     });
   }
 
+  /** Agents with events that are not through. */
+  get busy(): number {
+    return this.#mailboxes.size;
+  }
+
   /** Whether events wait for the agent. */
   isBusy(index: number): boolean {
     return this.#mailboxes.has(index);

@@ -49,6 +49,11 @@ export class Checkpoint {
     this.#cancel = parts.clock.every(CHECKPOINT_MS, () => this.#start());
   }
 
+  /** Heartbeats in the journal since the last checkpoint began. */
+  get waiting(): number {
+    return this.#count;
+  }
+
   /** A heartbeat of the agent stands in the journal now. `reached` is told of its row in the same turn. */
   note(index: number): void {
     this.#count += 1;

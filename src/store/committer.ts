@@ -31,6 +31,8 @@ export interface Committer {
   /** Runs work that writes rows of agents, while no group and no other such work does. */
   alone<T>(work: () => Promise<T>): Promise<T>;
   readonly available: boolean;
+  /** Changes that wait for the next group. */
+  readonly waiting: number;
   /** Called each time that Postgres is back. */
   onAvailable(listener: () => void): void;
   /** Commits what waits, then takes nothing more. */
@@ -167,6 +169,9 @@ export function createCommitter({
     get available() {
       // What waits for it to be available again must not try in a tight loop after the end.
       return !availability.isAway && !stopped;
+    },
+    get waiting() {
+      return waiting.length;
     },
     onAvailable: (onBack) => availability.watch({ onBack }),
     async stop() {
