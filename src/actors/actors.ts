@@ -14,6 +14,7 @@ import { StaleChange } from "../store/write-changes.ts";
 import { changeOf, draftsOf, lifeColumns, sameLife } from "./changes.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { Mailbox, type Message, type Outcome, type Rider, VersionPassed } from "./mailbox.ts";
+import { ReadyQueue } from "./ready-queue.ts";
 import type { Belonging, LifeSettings, Registry } from "./registry.ts";
 
 /**
@@ -67,7 +68,7 @@ export class Actors {
   /** Mailboxes whose first message waits for Postgres. */
   readonly #paused = new Set<number>();
   /** Mailboxes that wait for their turn, the first that came in front. */
-  readonly #ready = new Set<number>();
+  readonly #ready = new ReadyQueue();
   #underWay = 0;
 
   constructor(parts: {
@@ -263,7 +264,7 @@ export class Actors {
   #start(index: number): void {
     this.#registry.unrest(index);
     const mayWait = this.#mailboxes.get(index)?.first?.lasting;
-    if (mayWait && this.#underWay >= MOST_UNDER_WAY) this.#ready.add(index);
+    if (mayWait && this.#underWay >= MOST_UNDER_WAY) this.#ready.push(index);
     else this.#run(index);
   }
 
@@ -273,10 +274,8 @@ export class Actors {
       .catch((error) => this.#log.error({ err: error }, "an agent's mailbox stopped"))
       .finally(() => {
         this.#underWay -= 1;
-        const [next] = this.#ready;
-        if (next === undefined || this.#underWay >= MOST_UNDER_WAY) return;
-        this.#ready.delete(next);
-        this.#run(next);
+        const next = this.#underWay < MOST_UNDER_WAY ? this.#ready.shift() : undefined;
+        if (next !== undefined) this.#run(next);
       });
   }
 
