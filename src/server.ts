@@ -131,7 +131,7 @@ async function build(
   const committer = createCommitter({
     database,
     intervalMs: config.commitIntervalMs,
-    takeBeats: () => beats.take(),
+    beats,
     metrics,
     log,
   });

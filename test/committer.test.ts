@@ -91,7 +91,7 @@ test("a change from an older version is stale: nothing of it is written, and its
 test("B8 a report that Postgres refuses is dropped alone, and the heartbeats are there", async (t) => {
   const batches: BeatBatch[] = [];
   const { committer, insertion, database } = await committerStand(t, {
-    takeBeats: () => batches.shift() ?? null,
+    beats: { take: () => batches.shift() ?? null, waiting: 0 },
   });
   const made = await Promise.all(["Ada", "Bea"].map((name) => committer.commit(insertion(name))));
   const nos = made.map(({ no }) => no ?? 0);

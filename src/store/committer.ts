@@ -5,7 +5,7 @@ import { MusterError } from "../protocol/errors.ts";
 import { Availability } from "./availability.ts";
 import type { Change, Committed } from "./changes.ts";
 import { type Database, isPassing, isUnavailable } from "./database.ts";
-import { createHeartbeatWriter, type TakeBeats } from "./heartbeat-writer.ts";
+import { type BeatSource, createHeartbeatWriter } from "./heartbeat-writer.ts";
 import { readOutcomes } from "./outcome.ts";
 import { Pace } from "./pace.ts";
 import { refusalOf } from "./refusals.ts";
@@ -48,13 +48,13 @@ interface Entry {
 export function createCommitter({
   database,
   intervalMs,
-  takeBeats,
+  beats,
   metrics,
   log,
 }: {
   database: Database;
   intervalMs: number;
-  takeBeats: TakeBeats;
+  beats: BeatSource;
   metrics: Pick<Metrics, "commits" | "commitDuration" | "commitRows">;
   log: Log;
 }): Committer {
@@ -81,7 +81,7 @@ export function createCommitter({
     database,
     availability,
     intervalMs,
-    takeBeats,
+    beats,
     alone,
     metrics,
     log,

@@ -28,8 +28,16 @@ export interface BeatBatch {
   failed(): void;
 }
 
-/** Where heartbeats are taken from: what came since the last time, or null. */
-export type TakeBeats = () => BeatBatch | null;
+/** Where heartbeats are taken from. */
+export interface BeatSource {
+  /** What came since the last time, or null. */
+  take(): BeatBatch | null;
+  /** Agents whose heartbeats wait. */
+  readonly waiting: number;
+}
+
+/** With so many a commit is worth its price at once; waiting would make only those wait who are in it. */
+const LARGE = 1_000;
 
 /** Commits heartbeats in groups, beside the groups of transitions: neither waits for the other. */
 export interface HeartbeatWriter {
@@ -43,7 +51,7 @@ export function createHeartbeatWriter({
   database,
   availability,
   intervalMs,
-  takeBeats,
+  beats,
   alone,
   metrics,
   log,
@@ -51,7 +59,7 @@ export function createHeartbeatWriter({
   database: Database;
   availability: Availability;
   intervalMs: number;
-  takeBeats: TakeBeats;
+  beats: BeatSource;
   /** Runs work while nobody else writes rows of agents: two who write the same rows in two orders lock each other out. */
   alone: <T>(work: () => Promise<T>) => Promise<T>;
   metrics: Pick<Metrics, "commits" | "commitDuration" | "commitRows">;
@@ -61,14 +69,14 @@ export function createHeartbeatWriter({
 
   const flush = async () => {
     isWaiting = false;
-    const beats = takeBeats();
-    if (beats) await commit(beats);
+    const batch = beats.take();
+    if (batch) await commit(batch);
   };
 
-  const commit = async (beats: BeatBatch) => {
+  const commit = async (batch: BeatBatch) => {
     const stopwatch = metrics.commitDuration.startTimer();
     try {
-      const { nos, times, reports, events, isTold } = beats;
+      const { nos, times, reports, events, isTold } = batch;
       const seq = nos.length === 0 ? null : await appendHeartbeats(database, nos, times);
       const entries = events ? await insertBeatEvents(database, events, isTold) : [];
       const refused = reports.length === 0 ? [] : await alone(() => writeReports(database, reports));
@@ -77,9 +85,9 @@ export function createHeartbeatWriter({
       metrics.commits.inc();
       metrics.commitRows.observe(nos.length);
       stopwatch();
-      beats.committed(seq, entries);
+      batch.committed(seq, entries);
     } catch (error) {
-      beats.failed();
+      batch.failed();
       isWaiting = true;
       if (!isPassing(error)) availability.lost(error);
     }
@@ -88,7 +96,7 @@ export function createHeartbeatWriter({
   const pace = new Pace({
     intervalMs,
     isDue: () => isWaiting && !availability.isAway,
-    isFull: () => false,
+    isFull: () => beats.waiting >= LARGE,
     flush,
   });
   availability.watch({ onBack: () => pace.wake() });

@@ -1,6 +1,8 @@
 /**
  * Spaces groups of work: one at a time, and so that at least the interval lies between the beginnings of two. What comes
- * after a rest goes at once; what comes under load is gathered meanwhile, so groups grow with the load.
+ * after a rest goes at once; what comes under load is gathered meanwhile, so groups grow with the load. A group that took
+ * long is followed by a rest as long as it took, of an interval at most: each has its price whatever its size, and where
+ * that is paid one after the other, little is left for those who are waited for.
  */
 export class Pace {
   readonly #intervalMs: number;
@@ -11,6 +13,8 @@ export class Pace {
   #immediate: NodeJS.Immediate | undefined;
   #flushing: Promise<void> | undefined;
   #begunAt = Number.NEGATIVE_INFINITY;
+  /** The end of the rest. */
+  #restsUntil = Number.NEGATIVE_INFINITY;
   #isStopped = false;
 
   constructor(parts: {
@@ -30,7 +34,9 @@ export class Pace {
   /** There may be something to flush. */
   wake(): void {
     if (this.#isStopped || this.#flushing || this.#immediate || !this.#isDue()) return;
-    const wait = this.#isFull() ? 0 : this.#begunAt + this.#intervalMs - performance.now();
+    const wait = this.#isFull()
+      ? 0
+      : Math.max(this.#begunAt + this.#intervalMs, this.#restsUntil) - performance.now();
     if (wait <= 0) {
       clearTimeout(this.#timer);
       this.#timer = undefined;
@@ -53,6 +59,8 @@ export class Pace {
     this.#begunAt = performance.now();
     this.#flushing = this.#flush().finally(() => {
       this.#flushing = undefined;
+      const now = performance.now();
+      this.#restsUntil = now + Math.min(this.#intervalMs, now - this.#begunAt);
       this.wake();
     });
   }

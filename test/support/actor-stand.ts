@@ -243,7 +243,7 @@ export class ActorStand {
     const committer = createCommitter({
       database,
       intervalMs: 1,
-      takeBeats: () => beats.take(),
+      beats,
       metrics: createMetrics(),
       log,
     });

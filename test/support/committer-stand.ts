@@ -5,7 +5,7 @@ import { createMetrics } from "../../src/metrics.ts";
 import type { AgentFields, Insertion, LifeColumns, Transition } from "../../src/store/changes.ts";
 import { createCommitter } from "../../src/store/committer.ts";
 import { closeDatabase, openDatabase } from "../../src/store/database.ts";
-import type { TakeBeats } from "../../src/store/heartbeat-writer.ts";
+import type { BeatSource } from "../../src/store/heartbeat-writer.ts";
 import { insertOrganization } from "../../src/store/organizations.ts";
 import { createTestDatabase } from "./postgres.ts";
 
@@ -34,7 +34,7 @@ const REST: LifeColumns = {
  */
 export async function committerStand(
   t: TestContext,
-  { through, takeBeats }: { through?: (url: string) => Promise<string>; takeBeats?: TakeBeats } = {},
+  { through, beats }: { through?: (url: string) => Promise<string>; beats?: BeatSource } = {},
 ) {
   const { url, drop } = await createTestDatabase();
   const database = openDatabase(url, { maxConnections: 3 });
@@ -43,7 +43,7 @@ export async function committerStand(
   const committer = createCommitter({
     database: own,
     intervalMs: 5,
-    takeBeats: takeBeats ?? (() => null),
+    beats: beats ?? { take: () => null, waiting: 0 },
     metrics,
     log: createLog("silent"),
   });
