@@ -8,7 +8,7 @@ import { startBenchServer } from "./support/server.ts";
 
 /** The first ones fill what a process has in stock; what the others add is counted. */
 const FIRST = 2_000;
-const AGENTS = 16_000;
+const AGENTS = 12_000;
 const MOST_BYTES = 1_536;
 /** Everyone beats a few times, so slowly that what the work itself needs of memory is not what is counted. */
 const RATE = 4_000;
