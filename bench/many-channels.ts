@@ -11,8 +11,8 @@ import { type RoundOptions, round, spread } from "./support/rounds.ts";
 import { cpuSeconds, startBenchServer } from "./support/server.ts";
 
 const CHANNELS = 10_000;
-const ROUNDS = 5;
-const TIMES = { warmUpMs: 300, durationMs: 1_500 };
+const ROUNDS = 3;
+const TIMES = { warmUpMs: 300, durationMs: 1_200 };
 const POOL = 10;
 
 type Name = "ours" | "groups" | "socketIo" | "transactions";

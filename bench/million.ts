@@ -13,8 +13,8 @@ const FEW = 1_000;
 const BEATING = 1_000;
 const BATCHES = 100;
 const SOCKETS = 100;
-const ROUNDS = 5;
-const TIMES = { warmUpMs: 300, durationMs: 2_000, rate: 10_000 };
+const ROUNDS = 3;
+const TIMES = { warmUpMs: 300, durationMs: 1_500, rate: 10_000 };
 const INTERPRETERS = 50_000;
 
 const MOST_TIMES = 1.25;

@@ -12,7 +12,7 @@ import { cpuSeconds, startBenchServer } from "./support/server.ts";
 
 const SOCKETS = 1_000;
 const ROUNDS = 3;
-const TIMES = { warmUpMs: 500, durationMs: 2_500 };
+const TIMES = { warmUpMs: 500, durationMs: 2_000 };
 const COMMIT_INTERVAL_MS = 5;
 /** Of a bare echo's rate. The other two are there to be compared with: what they can do is bound by sockets as ours is. */
 const LEAST_OF_ECHO = 0.75;

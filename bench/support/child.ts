@@ -12,9 +12,13 @@ export class Child {
   }
 
   /** Starts `bench/support/<name>.ts`, which may collect garbage; resolves with its first message too. */
-  static async start<T>(name: string, args: string[]): Promise<{ child: Child; first: T }> {
+  static async start<T>(
+    name: string,
+    args: string[],
+    nodeOptions: string[] = [],
+  ): Promise<{ child: Child; first: T }> {
     const child = fork(join(packageRoot, "bench/support", `${name}.ts`), args, {
-      execArgv: ["--expose-gc", "--import", "tsx"],
+      execArgv: ["--expose-gc", ...nodeOptions, "--import", "tsx"],
     });
     const [first] = await Promise.race([
       once(child, "message"),

@@ -36,6 +36,8 @@ export interface BenchServerOptions {
   environment?: Record<string, string>;
   /** Lets its garbage be collected from outside. */
   inspected?: boolean;
+  /** Room for what is young on its heap, in MB, instead of what a server has. */
+  youngMb?: number;
   /** Fills the database before the server starts on it. */
   fill?: (database: Database, place: FleetPlace) => Promise<void>;
 }
@@ -44,6 +46,7 @@ export interface BenchServerOptions {
 export async function startBenchServer({
   environment = {},
   inspected = false,
+  youngMb,
   fill,
 }: BenchServerOptions = {}) {
   const inspector = inspected ? await freePort() : undefined;
@@ -57,7 +60,11 @@ export async function startBenchServer({
       await fillDatabase(dataDir, (database) => fill(database, place));
     }
     const began = performance.now();
-    const { child, url, token } = await startOn(dataDir, { ...environment, PORT: port }, inspector);
+    const { child, url, token } = await startOn(
+      dataDir,
+      { ...environment, PORT: port },
+      { inspector, youngMb },
+    );
     const startedInMs = performance.now() - began;
     const pid = child.pid ?? 0;
     const server: BenchServer = {
@@ -87,12 +94,18 @@ export async function startBenchServer({
   }
 }
 
-async function startOn(dataDir: string, environment: Record<string, string>, inspector?: number) {
+async function startOn(
+  dataDir: string,
+  environment: Record<string, string>,
+  { inspector, youngMb }: { inspector?: number | undefined; youngMb?: number | undefined } = {},
+) {
   const main = join(packageRoot, "dist/src/cli/main.js");
   const profile = process.env.BENCH_PROFILE;
   // Started by its own first line, which has its settings for Node.js.
   const [firstLine = ""] = (await readFile(main, "utf8")).split("\n", 1);
   const settings = firstLine.split(" ").filter((word) => word.startsWith("--"));
+  // The last word counts.
+  if (youngMb !== undefined) settings.push(`--max-semi-space-size=${youngMb}`);
   if (inspector !== undefined) settings.push(`--inspect=127.0.0.1:${inspector}`);
   if (profile) settings.push("--cpu-prof", `--cpu-prof-dir=${profile}`);
   const child = spawn(process.execPath, [...settings, main, "serve", "--empty"], {
