@@ -11,7 +11,7 @@ const RETURNING = 100_000;
 const STEADY = 1_000;
 const A_MESSAGE = 50;
 const BEATS_A_SECOND = 5;
-const ALONE_S = 5;
+const ALONE_S = 3;
 const MOST_S = 15;
 const MOST_OTHERS_MS = 1_000;
 /** A storm that takes longer is stuck. */
