@@ -224,6 +224,8 @@ test("B10 a delete takes the agent off the gateway, and what the gateway said of
     await until(() => gateway.state.runs.get(`muster-cleanup-${agent.id}`), {
       what: "the main agent to be asked",
     });
+    // An old one can restart before its answer has arrived.
+    if (flavour === "old") continue;
     const bob = await create(stand, "Bob");
     await isWoken(stand, bob.id);
     await wire.call("agent.delete", { agent_id: bob.id });

@@ -92,8 +92,14 @@ export function contract(name: string, start: () => Promise<RunningGateway>): vo
         wait: true,
       });
       assert.equal(agent.last_error, null);
-      const { link } = await wire.call("gateway.status", { gateway_id: gatewayId });
-      assert.deepEqual([link.state, link.last_error], ["ready", null]);
+      // An old one restarts after each write.
+      await until(
+        async () => {
+          const { link } = await wire.call("gateway.status", { gateway_id: gatewayId });
+          return link.state === "ready" && link.last_error === null;
+        },
+        { what: "the link to be ready", timeoutMs: PATIENCE_MS },
+      );
       const id = "harbour-master";
       const entry = await gateway.agent(id);
       assert.deepEqual(entry?.heartbeat, { every: "17m", target: "none" });
