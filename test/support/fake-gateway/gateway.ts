@@ -119,6 +119,11 @@ export class FakeGateway {
     await once(this.#server, "listening");
   }
 
+  /** Whether no restart is under way or about to be: what is answered now arrives. */
+  get isSettled(): boolean {
+    return this.#timer === undefined && this.#restarting === undefined;
+  }
+
   /** Ends every connection as a restart does, and is back soon. */
   restart(): Promise<void> {
     this.#restarting ??= (async () => {
@@ -332,7 +337,10 @@ export class FakeGateway {
     const { restartsAfter } = this.state.flavour;
     if (restartsAfter === "every write" || (restartsAfter === "patches" && kind === "patch")) {
       clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => void this.restart(), RESTART_MS);
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        void this.restart();
+      }, RESTART_MS);
     }
     return payload;
   }
