@@ -47,7 +47,7 @@ const forgetStatus = model.assign({ cameFrom: null });
 
 const comeOnline = {
   target: "online",
-  actions: ["seen", "clearError", record("agent.heartbeat", (name) => `${name} is online.`)],
+  actions: ["seenWell", record("agent.heartbeat", (name) => `${name} is online.`)],
 } as const;
 const leave = {
   target: "offline",
@@ -289,6 +289,22 @@ const scope = ((): Parameters<typeof agentMachine.transition>[2] => {
   };
 })();
 
+/**
+ * The snapshots of states that have been met, to be given a context: XState puts one together anew for every event, which
+ * takes it as long as the transition. There are as many as the life has statuses times the work has states.
+ */
+const snapshots = new Map<string, ReturnType<typeof agentMachine.resolveState>>();
+
+function snapshotOf({ status, work, context }: AgentState) {
+  const key = `${status}/${work}`;
+  let snapshot = snapshots.get(key);
+  if (!snapshot) {
+    snapshot = agentMachine.resolveState({ value: { life: status, work }, context });
+    snapshots.set(key, snapshot);
+  }
+  return { ...snapshot, context };
+}
+
 /** XState's own actions (raise, assign) are spent inside the transition; what is left is ours. */
 function isEffect(action: { type: string }): action is Effect {
   return !action.type.startsWith("xstate.");
@@ -296,15 +312,11 @@ function isEffect(action: { type: string }): action is Effect {
 
 /** One event: the next state, and what to do about it once that state is committed. The given state is left as it is. */
 export function react(state: AgentState, event: AgentEvent): { state: AgentState; effects: Effect[] } {
-  const snapshot = agentMachine.resolveState({
-    value: { life: state.status, work: state.work },
-    context: state.context,
-  });
   const effects: Effect[] = [];
   scope.actionExecutor = (action) => {
     if (isEffect(action)) effects.push(action);
   };
-  const next = agentMachine.transition(snapshot, event, scope);
+  const next = agentMachine.transition(snapshotOf(state), event, scope);
   const { life: status, work } = next.value;
   return { state: { status, work, context: next.context }, effects };
 }

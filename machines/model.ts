@@ -147,6 +147,11 @@ export const model = setup({
     /** After the commit: the work has ended; tell whoever waits for that. */
     settle: (_, _outcome: { error: string | null }) => carriedOutByTheActor(),
     seen: assign({ lastSeenAt: ({ context, event }) => Math.max(context.lastSeenAt ?? 0, event.at) }),
+    /** `seen` and `clearError` at once: what comes by the hundred thousand after an outage pays for one of them. */
+    seenWell: assign({
+      lastSeenAt: ({ context, event }) => Math.max(context.lastSeenAt ?? 0, event.at),
+      lastError: null,
+    }),
     clearError: assign({ lastError: null }),
   },
 });

@@ -27,7 +27,7 @@ const MOST_UNDER_WAY = 1_000;
 export interface Committal {
   index: number;
   agentId: string;
-  /** Where it belonged before, and where now; null: it is gone. */
+  /** Where it belonged before, and where now, which is one object for an agent that has not moved; null: it is gone. */
   before: Belonging | null;
   after: Belonging | null;
   effects: readonly Effect[];
@@ -435,10 +435,11 @@ export class Actors {
 }
 
 function moved(from: Belonging, fields: Partial<AgentFields> | undefined): Belonging {
+  if (!fields) return from;
   return {
     organizationId: from.organizationId,
-    boardId: fields?.board_id === undefined ? from.boardId : fields.board_id,
-    gatewayId: fields?.gateway_id ?? from.gatewayId,
+    boardId: fields.board_id === undefined ? from.boardId : fields.board_id,
+    gatewayId: fields.gateway_id ?? from.gatewayId,
   };
 }
 

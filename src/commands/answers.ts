@@ -1,10 +1,10 @@
 import type { Agent } from "../protocol/agents.ts";
 import { MusterError } from "../protocol/errors.ts";
-import { type AgentRow, toAgent } from "../store/agent-rows.ts";
+import { type ShownRow, toAgent } from "../store/agent-rows.ts";
 import type { Services } from "./services.ts";
 
 /** A row as everyone may see it. */
-export function show(services: Pick<Services, "registry">, row: AgentRow): Agent {
+export function show(services: Pick<Services, "registry">, row: ShownRow): Agent {
   return toAgent(row, services.registry.presenceOf(row.id));
 }
 

@@ -45,7 +45,7 @@ export function createConsequences(services: Services, lifecycle: Lifecycle): (c
       deliveries.channelChanged(agentId);
       endSessions({ agentId });
     } else {
-      hub.touched(agentId, after, before ?? undefined);
+      hub.touched(agentId, after, before && before !== after ? before : undefined);
       pacer.settled(index);
     }
     hub.recorded(events);

@@ -100,9 +100,12 @@ export class Hub {
 
   /** New entries of the log. */
   recorded(events: readonly ActivityDraft[]): void {
-    for (const event of events)
+    for (const event of events) {
+      const topics = this.#topics.get(event.organization_id);
+      if (!topics) continue;
       for (const text of topicsOf("activity", { boardId: event.board_id, agentId: event.agent_id }))
-        this.#enter(event.organization_id, text, toActivityEvent(event));
+        if (topics.has(text)) this.#enter(event.organization_id, text, toActivityEvent(event));
+    }
   }
 
   /** A command to an agent was queued, or has come further. */

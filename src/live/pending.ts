@@ -12,10 +12,13 @@ export function agentTopics(agentId: string, { boardId, gatewayId }: Shown): str
   return topicsOf("agents", { boardId, gatewayId, agentId });
 }
 
+/** Few agents that change leave anything. */
+const NONE: ReadonlySet<string> = new Set();
+
 /** What waits for one organization's next tick; several changes of one agent are one, the last. */
 export class Pending {
   /** Agents to read again, each with the topics that it has left. */
-  readonly touched = new Map<string, Set<string>>();
+  readonly touched = new Map<string, ReadonlySet<string>>();
   /** Agents that are gone, each with the topics it was in. */
   readonly gone = new Map<string, Set<string>>();
   /** New entries of the log, and commands, by topic. */
@@ -27,9 +30,8 @@ export class Pending {
   }
 
   touch(agentId: string, left: readonly string[]): void {
-    const topics = this.touched.get(agentId) ?? new Set();
-    for (const topic of left) topics.add(topic);
-    this.touched.set(agentId, topics);
+    const before = this.touched.get(agentId) ?? NONE;
+    this.touched.set(agentId, left.length === 0 ? before : new Set([...before, ...left]));
   }
 
   remove(agentId: string, shown: readonly string[]): void {
@@ -59,8 +61,8 @@ export class Pending {
   }
 
   /** Takes out so many touched agents; `putBack` when they could not be read. */
-  takeTouched(most: number): { taken: [string, Set<string>][]; putBack(): void } {
-    const taken: [string, Set<string>][] = [];
+  takeTouched(most: number): { taken: [string, ReadonlySet<string>][]; putBack(): void } {
+    const taken: [string, ReadonlySet<string>][] = [];
     for (const entry of this.touched) if (taken.push(entry) === most) break;
     for (const [id] of taken) this.touched.delete(id);
     return {

@@ -1,8 +1,7 @@
-import type { Agent } from "../protocol/agents.ts";
 import type { GatewayLink } from "../protocol/gateway-links.ts";
 import { listActivity, toActivityEvent } from "../store/activity.ts";
 import { readPresentCommands, toAgentCommand } from "../store/agent-commands.ts";
-import { type AgentRow, type Presence, toAgent } from "../store/agent-rows.ts";
+import { type Presence, toAgent } from "../store/agent-rows.ts";
 import { readAgentPage } from "../store/agents.ts";
 import type { Database } from "../store/database.ts";
 import { readGatewayIds } from "../store/gateways.ts";
@@ -58,7 +57,7 @@ export async function readSnapshot(
     { limit: PAGE, cursor: cursor ?? undefined },
   );
   return {
-    items: rows.map((row: AgentRow): Agent => toAgent(row, inMemory.presenceOf(row.id))),
+    items: rows.map((row) => toAgent(row, inMemory.presenceOf(row.id))),
     next: nextCursor,
   };
 }

@@ -1,5 +1,5 @@
 import type { MusterError } from "../protocol/errors.ts";
-import { type AgentRow, nameKeyOf } from "./agent-rows.ts";
+import { type AgentRow, nameKeyOf, type ShownRow } from "./agent-rows.ts";
 import type { AgentFields } from "./changes.ts";
 import type { Database, Queries } from "./database.ts";
 import { type List, type Page, type PageRequest, readPage, readRows } from "./page.ts";
@@ -9,9 +9,17 @@ const from = (database: Queries) => database`
   select a.*, p.last_seen_at, p.reported
   from agents a join presence p on p.agent_no = a.no`;
 
-/** The agents with these ids that exist, in no order. */
-export async function readAgents(database: Queries, ids: readonly string[]): Promise<AgentRow[]> {
-  return database<AgentRow[]>`${from(database)} where a.id = any(${ids as string[]}::uuid[])`;
+/** The columns of a ShownRow, of the agent `t` with its presence `p`. */
+const shown = (database: Queries) => database`
+  t.id, t.organization_id, t.board_id, t.gateway_id, t.name, t.status, t.is_board_lead, t.is_gateway_main,
+  t.openclaw_session_id, t.heartbeat_config, t.identity_profile, t.identity_template, t.soul_template, t.last_error,
+  t.version, t.created_at, t.updated_at, p.last_seen_at, p.reported`;
+
+/** The agents with these ids that exist, as everyone may see them, in no order. */
+export async function readAgents(database: Queries, ids: readonly string[]): Promise<ShownRow[]> {
+  return database<ShownRow[]>`
+    select ${shown(database)} from agents t join presence p on p.agent_no = t.no
+    where t.id = any(${ids as string[]}::uuid[])`;
 }
 
 /** One agent of one organization; another organization's is not there. */
@@ -86,7 +94,7 @@ function listOf(
   { organizationId, boardId, gatewayId, agentId, status, name }: AgentFilter,
 ): List {
   return {
-    columns: database`t.*, p.last_seen_at, p.reported`,
+    columns: shown(database),
     source: database`agents t join presence p on p.agent_no = t.no`,
     weight: database`800 + pg_column_size(t.heartbeat_config) + coalesce(pg_column_size(t.identity_profile), 0)
       + coalesce(octet_length(t.identity_template), 0) + coalesce(octet_length(t.soul_template), 0)
@@ -106,8 +114,8 @@ export function listAgents(
   database: Queries,
   filter: AgentFilter,
   page: PageRequest,
-): Promise<Page<AgentRow>> {
-  return readPage<AgentRow>(database, listOf(database, filter), page);
+): Promise<Page<ShownRow>> {
+  return readPage<ShownRow>(database, listOf(database, filter), page);
 }
 
 /** A page of agents, newest first. */
@@ -115,8 +123,8 @@ export function readAgentPage(
   database: Queries,
   filter: AgentFilter,
   page: PageRequest,
-): Promise<Omit<Page<AgentRow>, "total">> {
-  return readRows<AgentRow>(database, listOf(database, filter), page);
+): Promise<Omit<Page<ShownRow>, "total">> {
+  return readRows<ShownRow>(database, listOf(database, filter), page);
 }
 
 /** What the registry keeps of every agent. Times are milliseconds since the epoch. */

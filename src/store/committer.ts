@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Limiter } from "../limiter.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
@@ -13,6 +14,11 @@ import { StaleChange, writeChanges } from "./write-changes.ts";
 
 /** Most changes in one transaction: more wait for the next. */
 const MAX_GROUP = 500;
+/**
+ * Changes whose end is told in one turn of the loop. What follows from 500 of them takes longer than Postgres does: the
+ * next group goes there meanwhile, and nobody else waits for all of it.
+ */
+const TOLD_A_TURN = 50;
 const NOT_KNOWN =
   "The connection to the database was lost on the way: look whether it was done, then try again.";
 
@@ -62,6 +68,8 @@ export function createCommitter({
   const limiter = new Limiter();
   const waiting: Entry[] = [];
   let stopped = false;
+  /** Groups that are in Postgres, and are being told so. */
+  const telling = new Set<Promise<void>>();
   /** Groups that wait to learn what became of them. */
   const returns: (() => void)[] = [];
 
@@ -111,11 +119,9 @@ export function createCommitter({
       metrics.commits.inc();
       metrics.commitRows.observe(group.length);
       stopwatch();
-      group.forEach((entry, position) => {
-        const result = results[position];
-        if (result === undefined || result instanceof StaleChange) entry.reject(result);
-        else entry.resolve(result);
-      });
+      const told = tell(group, results);
+      telling.add(told);
+      told.then(() => telling.delete(told));
     } catch (error) {
       if (isUnavailable(error)) {
         availability.lost(error);
@@ -124,6 +130,15 @@ export function createCommitter({
       } else if (isPassing(error)) await commitGroup(group);
       else if (group.length > 1) await commitApart(group);
       else for (const entry of group) entry.reject(refusalOf(error) ?? error);
+    }
+  };
+
+  const tell = async (group: Entry[], results: readonly (Committed | StaleChange)[]): Promise<void> => {
+    for (const [position, { resolve, reject }] of group.entries()) {
+      if (position > 0 && position % TOLD_A_TURN === 0) await nextTurn();
+      const result = results[position];
+      if (result === undefined || result instanceof StaleChange) reject(result);
+      else resolve(result);
     }
   };
 
@@ -181,6 +196,7 @@ export function createCommitter({
       for (const resolve of returns.splice(0)) resolve();
       await pace.stop();
       while (!availability.isAway && waiting.length > 0) await flush();
+      await Promise.all(telling);
       await heartbeats.stop();
     },
   };

@@ -1,5 +1,5 @@
 import { readAgentsWithCommands } from "./agent-commands.ts";
-import type { AgentRow } from "./agent-rows.ts";
+import type { ShownRow } from "./agent-rows.ts";
 import { readAgents } from "./agents.ts";
 import { batched } from "./batched.ts";
 import type { Database } from "./database.ts";
@@ -10,7 +10,7 @@ export interface Lookups {
   /** An agent's token with whose it is, by the token's public part. */
   agentIdentity(tokenId: string): Promise<AgentIdentityRow | undefined>;
   /** An agent as it is in Postgres now, by its id. */
-  agent(id: string): Promise<AgentRow | undefined>;
+  agent(id: string): Promise<ShownRow | undefined>;
   /** Whether an agent's token is there still: its id, or undefined. */
   agentToken(tokenId: string): Promise<string | undefined>;
   /** Whether commands wait for an agent, or are not answered: its id, or undefined. */

@@ -13,7 +13,7 @@ import { createSeal } from "../../src/auth/seal.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import type { AgentRow } from "../../src/store/agent-rows.ts";
-import { readAgents, readResting } from "../../src/store/agents.ts";
+import { readResting } from "../../src/store/agents.ts";
 import { insertBoard } from "../../src/store/boards.ts";
 import { type Committer, createCommitter } from "../../src/store/committer.ts";
 import { closeDatabase, type Database, openDatabase } from "../../src/store/database.ts";
@@ -199,10 +199,11 @@ export class ActorStand {
 
   /** The agent's row, with the last_seen that Postgres has wherever it stands. */
   async row(id: string): Promise<AgentRow | undefined> {
-    const [row] = await readAgents(this.database, [id]);
-    const [seen] = await this.database<Pick<AgentRow, "last_seen_at">[]>`
-      select last_seen_at from last_seen where agent_no = ${row?.no ?? 0}`;
-    return row && { ...row, last_seen_at: seen?.last_seen_at ?? null };
+    const [row] = await this.database<AgentRow[]>`
+      select a.*, s.last_seen_at, p.reported
+      from agents a join presence p on p.agent_no = a.no left join last_seen s on s.agent_no = a.no
+      where a.id = ${id}`;
+    return row;
   }
 
   /** The log entries of an agent, in order. */
