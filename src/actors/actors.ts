@@ -14,12 +14,12 @@ import { StaleChange } from "../store/write-changes.ts";
 import { changeOf, draftsOf, lifeColumns, sameLife } from "./changes.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { Mailbox, type Message, type Outcome, type Rider, VersionPassed } from "./mailbox.ts";
-import { ReadyQueue } from "./ready-queue.ts";
 import type { Belonging, LifeSettings, Registry } from "./registry.ts";
+import { Room, type Waiting } from "./room.ts";
 
 /**
  * Agents whose events are under way at a time: one group with Postgres, the next one being decided on. When more come at
- * once, as after an outage, heartbeats wait in their mailboxes, where they take the least memory; commands do not.
+ * once, as after an outage, signs of life wait for their turn; commands do not.
  */
 const MOST_UNDER_WAY = 1_000;
 
@@ -67,9 +67,9 @@ export class Actors {
   readonly #mailboxes = new Map<number, Mailbox>();
   /** Mailboxes whose first message waits for Postgres. */
   readonly #paused = new Set<number>();
-  /** Mailboxes that wait for their turn, the first that came in front. */
-  readonly #ready = new ReadyQueue();
-  #underWay = 0;
+  readonly #room = new Room(MOST_UNDER_WAY);
+  /** Who waits to proceed, by the agent. */
+  readonly #waiting = new Map<number, Waiting>();
 
   constructor(parts: {
     registry: Registry;
@@ -94,18 +94,21 @@ export class Actors {
     this.#committer.onAvailable(() => {
       const paused = [...this.#paused];
       this.#paused.clear();
-      for (const index of paused) this.#start(index);
+      for (const index of paused) {
+        const mailbox = this.#mailboxes.get(index);
+        if (mailbox) this.#runInTurn(index, mailbox);
+      }
     });
   }
 
   /** Agents with events that are not through. */
   get busy(): number {
-    return this.#mailboxes.size;
+    return this.#mailboxes.size + this.#waiting.size;
   }
 
   /** Whether events wait for the agent. */
   isBusy(index: number): boolean {
-    return this.#mailboxes.has(index);
+    return this.#mailboxes.has(index) || this.#waiting.has(index);
   }
 
   /**
@@ -119,6 +122,7 @@ export class Actors {
   ) {
     return new Promise<Outcome>((resolve, reject) => {
       if (!lasting && !this.#committer.available) return reject(away());
+      this.#hurry(index);
       const busy = this.#mailboxes.get(index);
       // A mailbox gives the index of an agent that is gone free when it ends: there must be one only for who is there.
       if (!busy && this.#registry.idOf(index) === undefined) return reject(gone());
@@ -130,9 +134,21 @@ export class Actors {
       }
       if (!busy) {
         this.#mailboxes.set(index, mailbox);
-        this.#start(index);
-      } else if (!lasting && this.#ready.delete(index)) this.#run(index);
+        this.#registry.unrest(index);
+        if (lasting) this.#runInTurn(index, mailbox);
+        else this.#run(index);
+      } else if (!lasting && mailbox.isWaiting) this.#run(index);
     });
+  }
+
+  /**
+   * Lets somebody proceed who has a sign of life for the agent: at once, or when fewer are under way, but before anything
+   * that comes for the agent later.
+   */
+  whenFree(index: number, who: Waiting): void {
+    if (this.isBusy(index)) return who.proceed();
+    this.#waiting.set(index, who);
+    this.#room.whenFree(who);
   }
 
   /**
@@ -261,28 +277,35 @@ export class Actors {
     return minted;
   }
 
-  #start(index: number): void {
-    this.#registry.unrest(index);
-    const mayWait = this.#mailboxes.get(index)?.first?.lasting;
-    if (mayWait && this.#underWay >= MOST_UNDER_WAY) this.#ready.push(index);
-    else this.#run(index);
+  /** Who waits with something earlier for the agent waits no longer. */
+  #hurry(index: number): void {
+    const earlier = this.#waiting.get(index);
+    this.#waiting.delete(index);
+    earlier?.proceed();
+  }
+
+  /** Runs when there is room, or when a command comes. */
+  #runInTurn(index: number, mailbox: Mailbox): void {
+    mailbox.isWaiting = true;
+    this.#room.whenFree({
+      proceed: () => {
+        if (mailbox.isWaiting) this.#run(index);
+      },
+    });
   }
 
   #run(index: number): void {
-    this.#underWay += 1;
+    this.#room.enter();
     this.#take(index)
       .catch((error) => this.#log.error({ err: error }, "an agent's mailbox stopped"))
-      .finally(() => {
-        this.#underWay -= 1;
-        const next = this.#underWay < MOST_UNDER_WAY ? this.#ready.shift() : undefined;
-        if (next !== undefined) this.#run(next);
-      });
+      .finally(() => this.#room.leave());
   }
 
   /** Takes an agent's messages one by one, until there are none, or Postgres is away. */
   async #take(index: number): Promise<void> {
     const mailbox = this.#mailboxes.get(index);
     if (!mailbox) return;
+    mailbox.isWaiting = false;
     for (let message = mailbox.first; message; message = mailbox.first) {
       if (this.#registry.idOf(index) === undefined) {
         message.reject(gone());

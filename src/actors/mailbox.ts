@@ -43,6 +43,8 @@ export interface Message {
 /** The messages that wait for one agent, in order of arrival. */
 export class Mailbox {
   readonly #messages: Message[] = [];
+  /** It is not being read, but will be. */
+  isWaiting = false;
 
   get first(): Message | undefined {
     return this.#messages[0];

@@ -3,6 +3,7 @@ import type { EventOf } from "../../machines/model.ts";
 import type { Channel, CommandAnswer } from "../actors/attachments.ts";
 import { FLAG } from "../actors/columns.ts";
 import { type Report, saidIn } from "../actors/heartbeats.ts";
+import type { Waiting } from "../actors/room.ts";
 import type { Services } from "../commands/services.ts";
 import { commandError, MAX_RESULT_BYTES } from "../protocol/agent-commands.ts";
 import type { Agent } from "../protocol/agents.ts";
@@ -40,7 +41,7 @@ export interface ChannelHost {
 }
 
 /** One agent on one session. */
-export class AgentChannel implements Channel, SlowBeat {
+export class AgentChannel implements Channel, SlowBeat, Waiting {
   readonly ch: number;
   readonly index: number;
   readonly agentId: string;
@@ -48,7 +49,9 @@ export class AgentChannel implements Channel, SlowBeat {
   readonly #host: ChannelHost;
   /** Numbers of heartbeats that the agent's machine has not committed yet; -1: none. */
   waitingSince = -1;
+  /** What is to follow the one under way; while it waits for its turn to begin, what it begins with. */
   #next: { n: number; event: SlowEvent } | undefined;
+  #isWaiting = false;
   #isSightingUnderWay = false;
   #isGone = false;
   /** What is asked waits for it: a number means nothing to the other side before. */
@@ -178,14 +181,25 @@ export class AgentChannel implements Channel, SlowBeat {
    * number waits.
    */
   #beatSlowly(n: number, event: SlowEvent): void {
-    const { acknowledgements } = this.#host;
+    const { acknowledgements, services } = this.#host;
     if (this.waitingSince !== -1) {
       this.#next = { n: this.#next?.n ?? n, event };
       return;
     }
     this.waitingSince = n;
     acknowledgements.hold(this);
-    this.#carry(event);
+    this.#next = { n, event };
+    this.#isWaiting = true;
+    services.actors.whenFree(this.index, this);
+  }
+
+  /** The heartbeat that waits goes on its way. */
+  proceed(): void {
+    const next = this.#next;
+    if (!this.#isWaiting || !next) return;
+    this.#isWaiting = false;
+    this.#next = undefined;
+    this.#carry(next.event);
   }
 
   /** Gives the machine the event until it is committed, or there is no agent any more; then what has come meanwhile. */
