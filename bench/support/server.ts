@@ -106,7 +106,8 @@ async function startOn(
   const settings = firstLine.split(" ").filter((word) => word.startsWith("--"));
   // The last word counts.
   if (youngMb !== undefined) settings.push(`--max-semi-space-size=${youngMb}`);
-  if (inspector !== undefined) settings.push(`--inspect=127.0.0.1:${inspector}`);
+  if (inspector !== undefined)
+    settings.push(`--inspect=127.0.0.1:${inspector}`, "--inspect-publish-uid=http");
   if (profile) settings.push("--cpu-prof", `--cpu-prof-dir=${profile}`);
   const child = spawn(process.execPath, [...settings, main, "serve", "--empty"], {
     env: { ...process.env, MUSTER_DATA_DIR: dataDir, LOG_LEVEL: "warn", ...environment },
