@@ -8,10 +8,13 @@ import { Checkpoint } from "./actors/checkpoint.ts";
 import { Completions } from "./actors/completions.ts";
 import { briefOf, type Drivers, Lifecycle } from "./actors/lifecycle.ts";
 import { loadRegistry } from "./actors/load.ts";
+import { Newcomers } from "./actors/newcomers.ts";
 import { Pacer } from "./actors/pacer.ts";
 import { Recovery } from "./actors/recovery.ts";
 import { type LifeSettings, Registry } from "./actors/registry.ts";
 import { startSweep } from "./actors/sweep.ts";
+import { rotateToken } from "./actors/token-rotation.ts";
+import type { Committal } from "./actors/transitions.ts";
 import { createSeal } from "./auth/seal.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { createConsequences } from "./commands/consequences.ts";
@@ -174,15 +177,13 @@ async function build(
   });
   const deliveries = new Deliveries({ database, lookups, registry, attachments, hub, clock, log });
   closers.push(() => deliveries.stop());
+  const life = { registry, committer, settings, seal, onCommitted: (done: Committal) => follow(done) };
+  const newcomers = new Newcomers(life);
   const actors = new Actors({
-    registry,
-    committer,
+    ...life,
     checkpoint,
-    settings,
-    seal,
     log,
     reload: (agentId) => readResting(database, agentId),
-    onCommitted: (done) => follow(done),
   });
   metrics.backlogFrom(() => ({
     heartbeats: beats.waiting,
@@ -225,6 +226,7 @@ async function build(
     lookups,
     registry,
     actors,
+    newcomers,
     beats,
     attachments,
     pacer,
@@ -232,6 +234,7 @@ async function build(
     hub,
     deliveries,
     gateways,
+    rotateToken: (index, at) => rotateToken({ registry, committer }, index, at),
     endSessions: (of) => sessions.end(of),
   };
   const follow = createConsequences(services, lifecycle);

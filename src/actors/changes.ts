@@ -4,7 +4,7 @@ import type { Effect } from "../../machines/model.ts";
 import type { Seal } from "../auth/seal.ts";
 import { mintToken } from "../auth/tokens.ts";
 import type { ActivityDraft } from "../store/activity.ts";
-import type { Change, LifeColumns } from "../store/changes.ts";
+import type { AgentFields, Change, LifeColumns } from "../store/changes.ts";
 import type { Rider } from "./mailbox.ts";
 import type { Belonging } from "./registry.ts";
 
@@ -111,4 +111,9 @@ export function sameLife(one: AgentState, other: AgentState): boolean {
   return Object.keys(before).every(
     (key) => before[key as keyof typeof before] === after[key as keyof typeof after],
   );
+}
+
+/** How often an agent is to beat by its settings, as they say it; null: they do not. */
+export function everyOf({ heartbeat_config }: Partial<AgentFields>): string | null {
+  return typeof heartbeat_config?.every === "string" ? heartbeat_config.every : null;
 }

@@ -126,7 +126,7 @@ export const agentCommands: Handlers<keyof typeof agentMethods> = {
     const user = requireBoardWrite(context.principal);
     const agent = await findAgent(context, user.organizationId, params.agent_id);
     const index = indexOf(services, agent.id);
-    const { token } = await services.actors.rotateToken(index, services.clock.now());
+    const { token } = await services.rotateToken(index, services.clock.now());
     const shown = show(services, agent);
     services.attachments
       .channelOf(index)

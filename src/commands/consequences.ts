@@ -1,5 +1,5 @@
-import type { Committal } from "../actors/actors.ts";
 import type { Lifecycle } from "../actors/lifecycle.ts";
+import type { Committal } from "../actors/transitions.ts";
 import { readAndShow } from "./answers.ts";
 import { configurationOf } from "./configuration.ts";
 import type { Services } from "./services.ts";

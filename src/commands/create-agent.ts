@@ -42,7 +42,7 @@ export async function createAgentOn(
     "name" | "heartbeat_config" | "identity_profile" | "identity_template" | "soul_template" | "is_board_lead"
   >,
 ): Promise<Created> {
-  const { actors, clock, registry } = context.services;
+  const { clock, newcomers, registry } = context.services;
   const gateway = await findGatewayOf(context, board);
   const fields = newFields(params, board.id, gateway);
   const taken = await findTakenName(context.database, fields);
@@ -50,7 +50,7 @@ export async function createAgentOn(
   const managed = gateway.kind !== "direct";
   const id = randomUUID();
   const agent = { id, organizationId: board.organization_id, managed, fields };
-  const created = await actors.create(agent, clock.now(), (token) =>
+  const created = await newcomers.create(agent, clock.now(), (token) =>
     context.claim?.({ agent_id: id, token: managed ? undefined : token }),
   );
   return {

@@ -65,7 +65,7 @@ export const enrolmentCommands: Handlers<keyof typeof enrolmentMethods> = {
       enrolment.board_id,
     );
     if (known && principal.kind === "agent" && principal.agentId === known.id) {
-      const minted = await services.actors.rotateToken(indexOf(services, known.id), services.clock.now());
+      const minted = await services.rotateToken(indexOf(services, known.id), services.clock.now());
       return { agent: await readAndShow(services, known.id), token: minted.token };
     }
     const board = await findBoard(context, enrolment.organization_id, enrolment.board_id);

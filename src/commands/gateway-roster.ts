@@ -109,7 +109,7 @@ async function adopt(
 ): Promise<Agent> {
   const name = nameField.safeParse(given).data ?? slug;
   const id = randomUUID();
-  await services.actors.adopt(
+  await services.newcomers.adopt(
     {
       id,
       organizationId,

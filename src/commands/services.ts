@@ -2,9 +2,11 @@ import type { Actors } from "../actors/actors.ts";
 import type { Attachments } from "../actors/attachments.ts";
 import type { Beats } from "../actors/beats.ts";
 import type { Completions } from "../actors/completions.ts";
+import type { Newcomers } from "../actors/newcomers.ts";
 import type { Pacer } from "../actors/pacer.ts";
 import type { Registry } from "../actors/registry.ts";
 import type { Seal } from "../auth/seal.ts";
+import type { MintedToken } from "../auth/tokens.ts";
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
 import type { RemoteGateways } from "../gateways/remote.ts";
@@ -24,6 +26,7 @@ export interface Services {
   lookups: Lookups;
   registry: Registry;
   actors: Actors;
+  newcomers: Newcomers;
   beats: Beats;
   attachments: Attachments;
   pacer: Pacer;
@@ -32,6 +35,8 @@ export interface Services {
   deliveries: Deliveries;
   /** The links to gateways that have one. */
   gateways: RemoteGateways;
+  /** A fresh token for the agent at this index; the older ones stay good until it is used. */
+  rotateToken(index: number, at: number): Promise<MintedToken>;
   /** Ends the sessions that were opened with a token, or with any token of an agent that is gone. */
   endSessions(of: { tokenId: string } | { agentId: string }): void;
 }

@@ -1,14 +1,16 @@
 import { randomUUID } from "node:crypto";
 import type { TestContext } from "node:test";
 import type { AgentEvent } from "../../machines/model.ts";
-import { Actors, type Committal } from "../../src/actors/actors.ts";
+import { Actors } from "../../src/actors/actors.ts";
 import { BeatLog } from "../../src/actors/beat-log.ts";
 import { Beats } from "../../src/actors/beats.ts";
 import { Checkpoint } from "../../src/actors/checkpoint.ts";
 import { FLAG } from "../../src/actors/columns.ts";
 import { loadRegistry } from "../../src/actors/load.ts";
 import type { Outcome, Rider } from "../../src/actors/mailbox.ts";
+import { Newcomers } from "../../src/actors/newcomers.ts";
 import { Registry } from "../../src/actors/registry.ts";
+import type { Committal } from "../../src/actors/transitions.ts";
 import { createSeal } from "../../src/auth/seal.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
@@ -143,7 +145,7 @@ export class ActorStand {
   async agent(place: Place, name = `Agent ${randomUUID()}`): Promise<string> {
     const id = randomUUID();
     const slug = `a-${id}`;
-    await this.actors.create(
+    await this.#parts.newcomers.create(
       {
         id,
         organizationId: place.organizationId,
@@ -248,17 +250,16 @@ export class ActorStand {
       metrics: createMetrics(),
       log,
     });
-    const actors = new Actors({
+    const life = {
       registry,
       committer,
-      checkpoint,
       settings,
       seal: createSeal("for tests"),
-      log,
-      reload: (id) => readResting(database, id),
-      onCommitted: (committal) => this.committals.push(committal),
-    });
-    return { registry, checkpoint, beats, committer, actors };
+      onCommitted: (committal: Committal) => this.committals.push(committal),
+    };
+    const newcomers = new Newcomers(life);
+    const actors = new Actors({ ...life, checkpoint, log, reload: (id) => readResting(database, id) });
+    return { registry, checkpoint, beats, committer, newcomers, actors };
   }
 }
 
@@ -267,5 +268,6 @@ interface Parts {
   checkpoint: Checkpoint;
   beats: Beats;
   committer: Committer;
+  newcomers: Newcomers;
   actors: Actors;
 }

@@ -1,5 +1,5 @@
 import type { TestContext } from "node:test";
-import type { Committal } from "../../src/actors/actors.ts";
+import type { Committal } from "../../src/actors/transitions.ts";
 import { Hub } from "../../src/live/hub.ts";
 import type { Subscriber } from "../../src/live/topic.ts";
 import { createLog } from "../../src/log.ts";
