@@ -7,9 +7,10 @@ import { insertOrganization } from "../src/store/organizations.ts";
 import { insertAgents } from "../test/support/fleet.ts";
 import { createTestDatabase } from "../test/support/postgres.ts";
 import { median, type Result } from "./support/results.ts";
+import { spread } from "./support/rounds.ts";
 
 const AGENTS = 100_000;
-const ROUNDS = 30;
+const ROUNDS = 15;
 const AT_ONCE = 5_000;
 const ONE_BY_ONE = 500;
 /** A prime: neighbours in a batch are no neighbours among the agents. */
@@ -38,17 +39,17 @@ export async function beatEvents(): Promise<Result> {
       });
       rates.apart.push(ONE_BY_ONE / apart);
     }
-    const [together, apart] = [median(rates.together), median(rates.apart)];
+    const ratio = median(rates.together) / median(rates.apart);
     return {
       name: "beat-events",
       title: `An event for each heartbeat of ${AGENTS.toLocaleString("en")} agents`,
       rows: [
         {
-          what: `rows written, ${AT_ONCE.toLocaleString("en")} with one statement (at least ${LEAST} times the reference)`,
-          ours: `${Math.round(together).toLocaleString("en")} rows/s`,
-          reference: `${Math.round(apart).toLocaleString("en")} rows/s one by one`,
-          ratio: together / apart,
-          holds: together / apart >= LEAST,
+          what: `rows written, ${AT_ONCE.toLocaleString("en")} with one statement (at least ${LEAST} times the reference); medians (least–greatest) of ${ROUNDS}`,
+          ours: `${spread(rates.together)} rows/s`,
+          reference: `${spread(rates.apart)} rows/s one by one`,
+          ratio,
+          holds: ratio >= LEAST,
         },
       ],
     };

@@ -3,13 +3,17 @@ import { connect } from "../src/client/index.ts";
 import { AgentsHost } from "./support/agents-host.ts";
 import { Child } from "./support/child.ts";
 import { median, percentile, type Result } from "./support/results.ts";
+import { spread } from "./support/rounds.ts";
 import { startBenchServer } from "./support/server.ts";
 
 const SUBSCRIBERS = 1_000;
 const CHANGES_A_SECOND = 200;
-const STEADY_S = 30;
+const STEADY_S = 6;
+const STEADY_ROUNDS = 3;
+const MOST_P99_MS = 150;
 const AGENTS = 500;
 const ROUNDS = 7;
+const LEAST_OF_BARE = 0.6;
 /** A round that takes longer is stuck. */
 const ROUND_MS = 60_000;
 
@@ -32,37 +36,42 @@ export async function fanout(): Promise<Result> {
   const host = await AgentsHost.create(owner, server.url, AGENTS);
   try {
     await settle(subscribers);
-    const steady = await steadyPart(host, subscribers);
+    const steady: Awaited<ReturnType<typeof steadyPart>>[] = [];
+    for (let count = 0; count < STEADY_ROUNDS; count++) steady.push(await steadyPart(host, subscribers));
+    const p99s = steady.map(({ p99 }) => p99);
     const ours = await closedLoop(subscribers, () => host.toggleAll());
     const bytesEach = ours.bytes / SUBSCRIBERS;
     const bare = await bareLoop(Math.round(bytesEach));
-    const rate = (seconds: number) => Math.round(ours.bytes / seconds / 1e6);
+    const wrong = steady.reduce((sum, one) => sum + one.wrong, 0);
+    const rates = (times: readonly number[]) => spread(times.map((seconds) => ours.bytes / seconds / 1e6));
+    const ratio = median(bare) / median(ours.times);
     return {
       name: "fanout",
       title: `Fan-out: ${SUBSCRIBERS} subscribers of one topic`,
       rows: [
         {
-          what: `${CHANGES_A_SECOND} changes/s for ${STEADY_S} s: transition to arrival, p50 / p99`,
-          ours: `${steady.p50} / ${steady.p99} ms`,
-          reference: "at most 150 ms (p99)",
-          ratio: steady.p99 / 150,
-          holds: steady.p99 <= 150,
+          what: `${CHANGES_A_SECOND} changes/s for ${STEADY_S} s: transition to arrival, p50 / p99; medians (least–greatest) of ${STEADY_ROUNDS} rounds`,
+          ours: `${spread(steady.map(({ p50 }) => p50))} / ${spread(p99s)} ms`,
+          reference: `at most ${MOST_P99_MS} ms (p99)`,
+          ratio: median(p99s) / MOST_P99_MS,
+          holds: median(p99s) <= MOST_P99_MS,
         },
         {
           what: "streams with a gap, a repeat or a reset",
-          ours: String(steady.wrong),
+          ours: String(wrong),
           reference: "0",
           ratio: null,
-          holds: steady.wrong === 0,
+          holds: wrong === 0,
         },
         {
           what:
             `closed loop, ${Math.round(bytesEach / 1000)} kB to everyone, from ${AGENTS} transitions committed to the last ` +
-            `arrival (of ${Math.round(ours.seconds * 1_000)} ms, the first has it after ${Math.round(ours.firstMs)}): delivered`,
-          ours: `${rate(ours.seconds)} MB/s`,
-          reference: `${rate(bare)} MB/s bare uWebSockets.js`,
-          ratio: bare / ours.seconds,
-          holds: bare / ours.seconds >= 0.6,
+            `arrival (of ${Math.round(median(ours.times) * 1_000)} ms, the first has it after ${Math.round(ours.firstMs)}): delivered; ` +
+            `medians (least–greatest) of ${ROUNDS} rounds`,
+          ours: `${rates(ours.times)} MB/s`,
+          reference: `${rates(bare)} MB/s bare uWebSockets.js; at least ${LEAST_OF_BARE}`,
+          ratio,
+          holds: ratio >= LEAST_OF_BARE,
         },
       ],
     };
@@ -89,7 +98,7 @@ async function steadyPart(host: AgentsHost, subscribers: Child) {
   return { p50: percentile(latencies, 50), p99: percentile(latencies, 99), wrong: wrong - before.wrong };
 }
 
-/** Seconds and bytes of a round in which everyone gets everything once; the median of several. */
+/** Rounds in which everyone gets everything once: their seconds, and the bytes of one. */
 async function closedLoop(subscribers: Child, round: () => void) {
   const times: number[] = [];
   const sizes: number[] = [];
@@ -104,15 +113,15 @@ async function closedLoop(subscribers: Child, round: () => void) {
     sizes.push(bytes);
     firsts.push(firstAt - beganAt);
   }
-  return { seconds: median(times), bytes: median(sizes), firstMs: median(firsts) };
+  return { times, bytes: median(sizes), firstMs: median(firsts) };
 }
 
-async function bareLoop(bytes: number): Promise<number> {
+async function bareLoop(bytes: number): Promise<number[]> {
   const { child: bare, first } = await Child.start<{ url: string }>("bare-publish", []);
   const { child: subscribers } = await Child.start("subscribers", [first.url, "", String(SUBSCRIBERS)]);
   try {
-    const { seconds } = await closedLoop(subscribers, () => bare.tell({ bytes }));
-    return seconds;
+    const { times } = await closedLoop(subscribers, () => bare.tell({ bytes }));
+    return times;
   } finally {
     await subscribers.stop();
     await bare.stop();

@@ -14,22 +14,29 @@ const BEATING = 1_000;
 const BATCHES = 100;
 const SOCKETS = 100;
 const ROUNDS = 3;
+const STARTS = 3;
 const TIMES = { warmUpMs: 300, durationMs: 1_500, rate: 10_000 };
 const INTERPRETERS = 50_000;
 
 const MOST_TIMES = 1.25;
 const MOST_BYTES = 700;
-const MOST_START_MS = 20_000;
+const MOST_START_S = 20;
 
 /** What a million registered agents cost: a heartbeat among them, the memory of one at rest, and the start. */
 export async function million(): Promise<Result> {
   const closers: (() => Promise<unknown>)[] = [];
   try {
     const few = await registered(FEW);
-    closers.push(few.server.stop);
+    closers.push(() => few.server.stop());
     const many = await registered(MANY);
-    closers.push(many.server.stop);
-    const bytes = ((await many.server.restingBytes()) - (await few.server.restingBytes())) / (MANY - FEW);
+    closers.push(() => many.server.stop());
+    const starts: number[] = [];
+    const bytes: number[] = [];
+    for (let count = 0; count < STARTS; count++) {
+      if (count > 0) for (const one of [few, many]) one.server = await one.server.restart();
+      starts.push(many.server.startedInMs / 1_000);
+      bytes.push(((await many.server.restingBytes()) - (await few.server.restingBytes())) / (MANY - FEW));
+    }
     const { child: interpreters, first } = await Child.start<{ bytes: number }>("actors-server", [
       String(INTERPRETERS),
     ]);
@@ -51,7 +58,6 @@ export async function million(): Promise<Result> {
     const costs = (of: readonly Round[]) => of.map(({ serverUs }) => serverUs);
     const ratios = rounds.many.map(({ serverUs }, turn) => serverUs / (rounds.few[turn]?.serverUs ?? 0));
     const times = median(ratios);
-    const startS = many.server.startedInMs / 1_000;
     return {
       name: "million",
       title: `${MANY.toLocaleString("en")} registered agents`,
@@ -64,18 +70,18 @@ export async function million(): Promise<Result> {
           holds: times <= MOST_TIMES,
         },
         {
-          what: "resident memory of one at rest, after garbage collection",
-          ours: `${Math.round(bytes)} bytes`,
+          what: `resident memory of one at rest, after garbage collection; median (least–greatest) of ${STARTS} starts`,
+          ours: `${spread(bytes)} bytes`,
           reference: `at most ${MOST_BYTES} bytes; an XState interpreter each: ${Math.round(first.bytes).toLocaleString("en")} bytes`,
-          ratio: bytes / MOST_BYTES,
-          holds: bytes <= MOST_BYTES,
+          ratio: median(bytes) / MOST_BYTES,
+          holds: median(bytes) <= MOST_BYTES,
         },
         {
-          what: "start of the process, embedded Postgres included, until /readyz",
-          ours: `${startS.toFixed(1)} s`,
-          reference: `at most ${MOST_START_MS / 1_000} s; reading the same rows with \`postgres\`: ${(many.readMs / 1_000).toFixed(1)} s`,
-          ratio: many.server.startedInMs / MOST_START_MS,
-          holds: many.server.startedInMs <= MOST_START_MS,
+          what: `start of the process, embedded Postgres included, until /readyz; median (least–greatest) of ${STARTS} starts`,
+          ours: `${spread(starts, 1)} s`,
+          reference: `at most ${MOST_START_S} s; reading the same rows with \`postgres\`: ${(many.readMs / 1_000).toFixed(1)} s`,
+          ratio: median(starts) / MOST_START_S,
+          holds: median(starts) <= MOST_START_S,
         },
       ],
     };

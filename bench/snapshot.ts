@@ -3,7 +3,8 @@ import { Fleet, insertAgents } from "../test/support/fleet.ts";
 import { Wire } from "../test/support/wire.ts";
 import { Beats } from "./support/beats.ts";
 import { Child } from "./support/child.ts";
-import { percentile, type Result } from "./support/results.ts";
+import { median, percentile, type Result } from "./support/results.ts";
+import { spread } from "./support/rounds.ts";
 import { startBenchServer } from "./support/server.ts";
 
 const AGENTS = 100_000;
@@ -35,29 +36,32 @@ export async function snapshot(): Promise<Result> {
     const alone = await beats.steady(half, pause(BESIDE_S * 1_000));
     const { child: reader } = await Child.start("snapshot-reader", [server.url, server.token]);
     const reads: Read[] = [];
-    const beside = await beats.steady(
-      half,
-      (async () => {
-        for (let count = 0; count < SNAPSHOTS; count++) reads.push(await reader.ask<Read>({}));
-      })(),
-    );
+    const beside: number[][] = [];
+    for (let count = 0; count < SNAPSHOTS; count++) {
+      const read = reader.ask<Read>({});
+      beside.push(await beats.steady(half, read));
+      reads.push(await read);
+    }
     await reader.stop();
-    const slowest = Math.max(...reads.map(({ ms }) => ms));
-    const worst = Math.round(Math.max(...beside));
+    const worst = beside.map((times) => Math.max(...times));
+    const p99s = beside.map((times) => percentile(times, 99));
     return {
       name: "snapshot",
       title: `A snapshot of ${AGENTS.toLocaleString("en")} agents beside heartbeats`,
       rows: [
         {
-          what: `${Math.round(half).toLocaleString("en")} heartbeats/s, half the greatest rate: slowest ack while ${SNAPSHOTS} snapshots are read`,
-          ours: `${worst} ms (p99 ${Math.round(percentile(beside, 99))} ms)`,
+          what: `${Math.round(half).toLocaleString("en")} heartbeats/s, half the greatest rate: slowest ack while a snapshot is read; medians (least–greatest) of ${SNAPSHOTS}`,
+          ours: `${spread(worst)} ms (p99 ${spread(p99s)} ms)`,
           reference: `at most ${MOST_MS} ms; alone ${Math.round(Math.max(...alone))} ms (p99 ${Math.round(percentile(alone, 99))} ms)`,
-          ratio: worst / MOST_MS,
-          holds: worst <= MOST_MS,
+          ratio: median(worst) / MOST_MS,
+          holds: median(worst) <= MOST_MS,
         },
         {
-          what: "the slowest snapshot, in how many notifications",
-          ours: `${(slowest / 1_000).toFixed(1)} s, ${reads[0]?.pages}`,
+          what: "a snapshot, in how many notifications",
+          ours: `${spread(
+            reads.map(({ ms }) => ms / 1_000),
+            1,
+          )} s, ${reads[0]?.pages}`,
           reference: "all agents each time",
           ratio: null,
           holds: reads.every(({ agents }) => agents === AGENTS),

@@ -48,6 +48,8 @@ function take(): void {
 
 function see(agents: { id: string; status: string }[]): void {
   const before = online.size;
-  for (const { id, status } of agents) if (status === "online") online.add(id);
+  for (const { id, status } of agents)
+    if (status === "online") online.add(id);
+    else online.delete(id);
   if (online.size > before) lastAt = Date.now();
 }

@@ -52,9 +52,11 @@ const HEAD =
 /** Runs a benchmark, says what came of it, and writes that down. The process ends with 1 when it does not hold what it must. */
 export async function report(name: string, run: () => Promise<Result>): Promise<void> {
   console.log(`${name} …`);
+  const began = performance.now();
   try {
     const result = await run();
     writeResult(result);
+    console.log(`  in ${Math.round((performance.now() - began) / 1_000)} s`);
     for (const { what, ours, reference, ratio, holds } of result.rows) {
       console.log(
         `  ${holds ? "✔" : "✖"} ${what}: ${ours} (${reference}${ratio === null ? "" : `, ${ratio.toFixed(2)}`})`,
@@ -71,8 +73,9 @@ export async function report(name: string, run: () => Promise<Result>): Promise<
 export function writeResult(result: Result): void {
   const file = existsSync(FILE) ? readFileSync(FILE, "utf8") : HEAD;
   const chapters = file.split(/^(?=<!-- [a-z-]+ -->$)/m);
-  const others = chapters.filter((chapter) => !chapter.startsWith(`<!-- ${result.name} -->`));
-  writeFileSync(FILE, `${[...others.map((chapter) => chapter.trim()), chapterOf(result)].join("\n\n")}\n`);
+  const place = chapters.findIndex((chapter) => chapter.startsWith(`<!-- ${result.name} -->`));
+  chapters.splice(place === -1 ? chapters.length : place, place === -1 ? 0 : 1, chapterOf(result));
+  writeFileSync(FILE, `${chapters.map((chapter) => chapter.trim()).join("\n\n")}\n`);
 }
 
 function chapterOf({ name, title, chart, rows }: Result): string {

@@ -29,6 +29,8 @@ export interface BenchServer {
   restingBytes(): Promise<number>;
   /** CPU time that the server's process has used so far, in seconds. */
   cpuSeconds(): Promise<number>;
+  /** Ends the process and starts another on the same data; this one is not to be used any more. */
+  restart(): Promise<BenchServer>;
   stop(): Promise<void>;
 }
 
@@ -53,12 +55,7 @@ export async function startBenchServer({
   const dataDir = await mkdtemp(join(tmpdir(), "muster-bench-"));
   const port = String(await freePort());
   const clean = () => rm(dataDir, { recursive: true, force: true });
-  try {
-    if (fill) {
-      const empty = await startOn(dataDir, { ...environment, PORT: port });
-      const place = await makePlace(empty).finally(() => end(empty.child));
-      await fillDatabase(dataDir, (database) => fill(database, place));
-    }
+  const run = async (): Promise<BenchServer> => {
     const began = performance.now();
     const { child, url, token } = await startOn(
       dataDir,
@@ -67,7 +64,7 @@ export async function startBenchServer({
     );
     const startedInMs = performance.now() - began;
     const pid = child.pid ?? 0;
-    const server: BenchServer = {
+    return {
       url,
       token,
       pid,
@@ -79,6 +76,10 @@ export async function startBenchServer({
         await collectGarbageAt(inspector);
         return memoryBytes(pid);
       },
+      async restart() {
+        await end(child);
+        return run();
+      },
       async stop() {
         const hasDied = child.exitCode !== null || child.signalCode !== null;
         await end(child);
@@ -87,7 +88,14 @@ export async function startBenchServer({
         await clean();
       },
     };
-    return server;
+  };
+  try {
+    if (fill) {
+      const empty = await startOn(dataDir, { ...environment, PORT: port });
+      const place = await makePlace(empty).finally(() => end(empty.child));
+      await fillDatabase(dataDir, (database) => fill(database, place));
+    }
+    return await run();
   } catch (error) {
     await clean();
     throw error;

@@ -86,6 +86,15 @@ export class Fleet {
     return this.n;
   }
 
+  /** All that are here sign off, a message each. */
+  signOffAll(): number {
+    for (const ch of this.channels) {
+      this.n += 1;
+      this.#wire.notify("heartbeat", { n: this.n, ch, status: "offline" });
+    }
+    return this.n;
+  }
+
   acknowledged(n = this.n): Promise<unknown> {
     return this.#wire.next(`heartbeat ${n} to be acknowledged`, (m) => m.method === "ack" && m.params.n >= n);
   }
