@@ -4,9 +4,11 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
+import { makeActivityPartitions } from "../../src/store/activity-partitions.ts";
 import { closeDatabase, openDatabase } from "../../src/store/database.ts";
 import { startEmbedded } from "../../src/store/embedded.ts";
 import { migrate } from "../../src/store/migrations.ts";
+import { START } from "./turned-clock.ts";
 
 /** The variable that tells test files of the cluster that the test run shares; as the cluster's superuser. */
 export const SHARED_CLUSTER = "MUSTER_TEST_POSTGRES";
@@ -49,9 +51,13 @@ export async function startTestCluster(): Promise<TestCluster> {
       await removeFolder();
     };
     try {
-      await withAdmin(embedded.url, (admin) => admin.unsafe(`create database ${TEMPLATE}`));
+      const admin = connect(embedded.url);
+      await admin.unsafe(`create database ${TEMPLATE}`);
+      await admin.end();
       const template = openDatabase(sibling(embedded.url, TEMPLATE), { maxConnections: 1 });
       await migrate(template);
+      // Every server would make them at its start, which takes as long as the rest of it.
+      await makeActivityPartitions(template, new Date(START));
       await closeDatabase(template);
       return { adminUrl: embedded.url, stop };
     } catch (error) {
@@ -78,20 +84,24 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   const adminUrl = shared ?? (await own)?.adminUrl;
   if (adminUrl === undefined) throw new Error("there is no cluster to test on");
   const name = `test_${randomUUID().replaceAll("-", "")}`;
-  await withAdmin(adminUrl, (admin) => admin.unsafe(`create database ${name} template ${TEMPLATE}`));
+  const admin = connect(adminUrl);
+  try {
+    await admin.unsafe(`create database ${name} template ${TEMPLATE}`);
+  } catch (error) {
+    await admin.end();
+    throw error;
+  }
   return {
     url: sibling(adminUrl, name),
-    drop: () => withAdmin(adminUrl, (admin) => admin.unsafe(`drop database if exists ${name} with (force)`)),
+    async drop() {
+      await admin.unsafe(`drop database if exists ${name} with (force)`);
+      await admin.end();
+    },
   };
 }
 
-async function withAdmin(url: string, act: (admin: postgres.Sql) => Promise<unknown>): Promise<void> {
-  const admin = postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
-  try {
-    await act(admin);
-  } finally {
-    await admin.end();
-  }
+function connect(adminUrl: string): postgres.Sql {
+  return postgres(adminUrl, { max: 1, fetch_types: false, onnotice: () => {} });
 }
 
 function sibling(url: string, database: string): string {

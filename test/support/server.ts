@@ -12,11 +12,8 @@ import { insertOrganization } from "../../src/store/organizations.ts";
 import { insertUserToken } from "../../src/store/tokens.ts";
 import { freePort } from "./free-port.ts";
 import { createTestDatabase } from "./postgres.ts";
-import { TurnedClock } from "./turned-clock.ts";
+import { START, TurnedClock } from "./turned-clock.ts";
 import { Wire, type WireOptions } from "./wire.ts";
-
-/** When the turned clock of a test server starts. */
-export const START = Date.parse("2030-01-01T00:00:00.000Z");
 
 /** An organization for tests, with its owner's token. */
 export interface TestOrganization {

@@ -1,5 +1,8 @@
 import type { Cancel, Clock } from "../../src/clock.ts";
 
+/** When the turned clock of a test server starts. */
+export const START = Date.parse("2030-01-01T00:00:00.000Z");
+
 /** A clock whose hands a test turns. */
 export class TurnedClock implements Clock {
   #now: number;
