@@ -112,7 +112,7 @@ class Load {
 
 test(`B8 kill -9 under full load at ${ROUNDS} random moments: after each restart every acknowledged heartbeat is there`, async (t) => {
   const random = seeded(t);
-  const server = await crashing(t, [await bundledServer()]);
+  const server = await crashing(t, [await bundledServer(t)]);
   await server.start();
   const agents = await directAgents(await server.wire());
   const ids = agents.map(({ id }) => id);

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type Command, startProcess } from "../src/gateways/local/child.ts";
 import { RunnerLog } from "../src/gateways/local/runner-log.ts";
+import { packageRoot } from "../src/package-root.ts";
 import { until } from "./support/await.ts";
 import { DEAF, LIVE, provision, real, refusal, runs, setUp, work } from "./support/local-gateway.ts";
 
@@ -84,7 +85,7 @@ test("P22 a delete ends also the process that a crashed server left", linux, asy
 test("B4 a process does not outlive a server that was killed", linux, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "muster-orphan-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
-  const child = JSON.stringify(new URL("../src/gateways/local/child.ts", import.meta.url).href);
+  const child = JSON.stringify(join(packageRoot, "src/gateways/local/child.ts"));
   const command: Command = {
     file: process.execPath,
     args: ["-e", LIVE],

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { until } from "./support/await.ts";
+import { bundledServer } from "./support/bundled-server.ts";
 import { type Crashing, crashing } from "./support/crash-fixture.ts";
 import { FakeGateway } from "./support/fake-gateway/gateway.ts";
 import { assertOnce, assertWhole, ROOT } from "./support/openclaw-stand.ts";
@@ -57,7 +58,7 @@ class Stand {
 
   static async open(t: TestContext, side: Stand["side"]): Promise<Stand> {
     const gateway = await FakeGateway.start(t, "new");
-    const server = await crashing(t);
+    const server = await crashing(t, [await bundledServer(t)]);
     await server.start();
     const wire = await server.wire();
     const made = await wire.call("gateway.create", {

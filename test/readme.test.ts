@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { readConfig } from "../src/config.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { CLOSE } from "../src/protocol/close-codes.ts";
@@ -125,7 +126,7 @@ function program(t: TestContext, name: string, environment: Record<string, strin
   const block = blocksOf("js").find(({ text }) => text.startsWith(`// ${name}\n`));
   assert.ok(block, `the README has no ${name}`);
   const file = join(folder(t), name.replace(/\.js$/, ".mjs"));
-  const client = new URL("../src/client/index.ts", import.meta.url).href;
+  const client = pathToFileURL(join(packageRoot, "src/client/index.ts")).href;
   writeFileSync(file, block.text.replace('"muster/client"', JSON.stringify(client)));
   const child: ChildProcess = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), file], {
     env: { PATH: process.env.PATH, ...environment },

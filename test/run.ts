@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { join, relative } from "node:path";
 import { packageRoot } from "../src/package-root.ts";
+import { compilePackage } from "./support/compile.ts";
 import { SHARED_CLUSTER, startTestCluster } from "./support/postgres.ts";
 
 /*
@@ -32,19 +33,20 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
   });
 
 const cluster = await startTestCluster();
+let compiled = "";
 let code: number | null = null;
 try {
+  if (!interrupted) compiled = await compilePackage();
   if (!interrupted) {
     runner = spawn(
       process.execPath,
       [
-        "--import",
-        "tsx",
+        "--enable-source-maps",
         "--test",
         "--test-concurrency=2",
         `--test-timeout=${FILE_TIMEOUT_MS}`,
         "--test-reporter=spec",
-        ...files,
+        ...files.map((file) => join(compiled, file.replace(/\.ts$/, ".js"))),
       ],
       { cwd: packageRoot, stdio: "inherit", env: { ...process.env, [SHARED_CLUSTER]: cluster.adminUrl } },
     );
@@ -53,5 +55,6 @@ try {
   }
 } finally {
   await cluster.stop();
+  if (compiled) rmSync(compiled, { recursive: true, force: true });
 }
 process.exit(interrupted ? 128 + constants.signals[interrupted] : (code ?? 1));

@@ -1,17 +1,21 @@
+import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import type { TestContext } from "node:test";
 import { build } from "esbuild";
 import { packageRoot } from "../../src/package-root.ts";
 
 /**
- * Makes one file of the server that can be crashed, and returns its path: it starts in a third of the time, which counts where
- * it is started over and over. It runs no local agents, as their program is looked for beside the source.
+ * Makes one file of the server that can be crashed, for this test, and returns its path: it starts sooner than from many
+ * files, which counts where it is started over and over. It runs no local agents, as their program is looked for beside
+ * the source.
  */
-export async function bundledServer(): Promise<string> {
-  // Below the package, so that its packages and its SQL are found from there.
-  const outfile = join(packageRoot, "node_modules/.cache/muster/crashing-server.mjs");
+export async function bundledServer(t: TestContext): Promise<string> {
+  // Below the package, so that its packages and its SQL are found from there, and gone with the compiled tests.
+  const folder = await mkdtemp(join(import.meta.dirname, ".tests-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const outfile = join(folder, "crashing-server.mjs");
   await build({
-    entryPoints: [fileURLToPath(new URL("crashing-server.ts", import.meta.url))],
+    entryPoints: [join(packageRoot, "test/support/crashing-server.ts")],
     outfile,
     bundle: true,
     packages: "external",

@@ -5,15 +5,13 @@ import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { fileURLToPath } from "node:url";
 import { readToken, tokenMatches } from "../../src/auth/tokens.ts";
 import type { Database } from "../../src/store/database.ts";
 import { until } from "./await.ts";
 import { createTestDatabase } from "./postgres.ts";
+import { programOf } from "./program.ts";
 import { type TestOrganization, TestServer } from "./server.ts";
 import { type Message, Wire } from "./wire.ts";
-
-const ENTRY = fileURLToPath(new URL("crashing-server.ts", import.meta.url));
 
 /** A server in a process of its own, which can be killed and started again on the same database and data folder. */
 export class Crashing {
@@ -166,7 +164,7 @@ export class Crashing {
  */
 export async function crashing(
   t: TestContext,
-  program: readonly string[] = ["--import", "tsx", ENTRY],
+  program: readonly string[] = programOf("test/support/crashing-server"),
 ): Promise<Crashing> {
   const database = await createTestDatabase();
   const dataDir = await mkdtemp(join(tmpdir(), "muster-crash-"));

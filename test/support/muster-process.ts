@@ -5,10 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { fileURLToPath } from "node:url";
-
-const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
-const TSX = import.meta.resolve("tsx");
+import { programOf } from "./program.ts";
 
 /** A running `muster`, in a folder of its own so that no kept credentials are found by chance. */
 export class Muster {
@@ -19,7 +16,7 @@ export class Muster {
 
   constructor(t: TestContext, words: string[], environment: Record<string, string> = {}) {
     const { PATH } = process.env;
-    this.child = spawn(process.execPath, ["--import", TSX, MAIN, ...words], {
+    this.child = spawn(process.execPath, [...programOf("src/cli/main"), ...words], {
       cwd: folder(t),
       env: { PATH, ...environment },
     });
