@@ -12,6 +12,8 @@ process.on("message", (message) => {
   crashAt = String(message);
   process.send?.("armed");
 });
+// Its parent is gone, interrupted: nobody else would end it.
+process.once("disconnect", () => process.exit());
 
 const config = readConfig(process.env);
 const server = await startServer(config, createLog(config.logLevel), {
