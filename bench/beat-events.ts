@@ -10,7 +10,7 @@ import { median, type Result } from "./support/results.ts";
 import { spread } from "./support/rounds.ts";
 
 const AGENTS = 100_000;
-const ROUNDS = 15;
+const ROUNDS = 9;
 const AT_ONCE = 5_000;
 const ONE_BY_ONE = 500;
 /** A prime: neighbours in a batch are no neighbours among the agents. */

@@ -8,11 +8,11 @@ import { startBenchServer } from "./support/server.ts";
 
 const SUBSCRIBERS = 1_000;
 const CHANGES_A_SECOND = 200;
-const STEADY_S = 6;
+const STEADY_S = 5;
 const STEADY_ROUNDS = 3;
 const MOST_P99_MS = 150;
 const AGENTS = 500;
-const ROUNDS = 7;
+const ROUNDS = 5;
 const LEAST_OF_BARE = 0.6;
 /** A round that takes longer is stuck. */
 const ROUND_MS = 60_000;

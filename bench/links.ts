@@ -12,7 +12,7 @@ const STEPS = 3;
 const AT_ONCE = 50;
 /** Room for what is young, on both sides: with more of it, how much of it there happens to be would hide what is held. */
 const YOUNG_MB = 1;
-const IDLE_S = 4;
+const IDLE_S = 3;
 const SETTLE_MS = 1_000;
 const READY_MS = 30_000;
 /** Memory that an idle link may take, whatever a bare connection does: that is too little to compare with in one run. */

@@ -16,7 +16,7 @@ const SOCKETS = 100;
 const ROUNDS = 3;
 const STARTS = 3;
 const TIMES = { warmUpMs: 300, durationMs: 1_500, rate: 10_000 };
-const INTERPRETERS = 50_000;
+const INTERPRETERS = 20_000;
 
 const MOST_TIMES = 1.25;
 const MOST_BYTES = 700;

@@ -13,9 +13,9 @@ const AGENTS = 200;
 /** Heavy changes, so that a minute is enough to fill all that the kernel keeps for a socket. */
 const TEMPLATE = "s".repeat(20_000);
 const ROUNDS = 3;
-const WARM_UP_S = 2;
+const WARM_UP_S = 1;
 /** Shorter than it takes for a stalled reader to be closed. */
-const MEASURED_S = 8;
+const MEASURED_S = 5;
 /** What may wait for one reader. */
 const LIMIT_BYTES = 524_288;
 /** How much longer healthy readers may wait than while the others read too. */

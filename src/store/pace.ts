@@ -1,14 +1,17 @@
+import { LoopLoad } from "../loop-load.ts";
+
 /**
  * Spaces groups of work: one at a time, and so that at least the interval lies between the beginnings of two. What comes
- * after a rest goes at once; what comes under load is gathered meanwhile, so groups grow with the load. A group that took
- * long is followed by a rest as long as it took, of an interval at most: each has its price whatever its size, and where
- * that is paid one after the other, little is left for those who are waited for.
+ * after a rest goes at once; what comes under load is gathered meanwhile, so groups grow with the load. Where the
+ * loop has no time to spare, a group is followed by a rest as long as it took, of an interval at most: each has its price
+ * whatever its size, and where that is paid one after the other, little is left for those who are waited for.
  */
 export class Pace {
   readonly #intervalMs: number;
   readonly #isDue: () => boolean;
   readonly #isFull: () => boolean;
   readonly #flush: () => Promise<void>;
+  readonly #load = new LoopLoad();
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
   #flushing: Promise<void> | undefined;
@@ -60,7 +63,7 @@ export class Pace {
     this.#flushing = this.#flush().finally(() => {
       this.#flushing = undefined;
       const now = performance.now();
-      this.#restsUntil = now + Math.min(this.#intervalMs, now - this.#begunAt);
+      if (this.#load.isBusy) this.#restsUntil = now + Math.min(this.#intervalMs, now - this.#begunAt);
       this.wake();
     });
   }
