@@ -62,6 +62,15 @@ const jsonValue = fc.jsonValue({ maxDepth: 6 }).filter((value) => {
   }
 });
 
+test("an acknowledgement's frame is what its notification would be, in both codecs", () => {
+  for (const codec of [jsonCodec, msgpackCodec])
+    for (const n of [0, 1, 4_294_967_296, Number.MAX_SAFE_INTEGER])
+      assert.deepEqual(
+        Buffer.from(codec.encodeAck(n)).toString("latin1"),
+        Buffer.from(codec.encode({ method: "ack", params: { n } })).toString("latin1"),
+      );
+});
+
 test("what one side encodes the other decodes, in both codecs", () => {
   fc.assert(
     fc.property(jsonValue, (value) => {

@@ -25,6 +25,8 @@ export interface Attached {
 export interface ChannelsHost {
   readonly services: Services;
   readonly metrics: Metrics;
+  /** Tells the other side that all heartbeats up to n are in Postgres. */
+  acknowledge(n: number): void;
   notify(method: string, params: object): void;
   ask(owner: object, method: string, params: object, timeoutMs: number | null): Promise<CallAnswer>;
   /** Nobody will answer what the owner has asked. */
@@ -55,7 +57,7 @@ export class Channels {
   }
 
   acknowledged(n: number): void {
-    this.#host.notify("ack", { n });
+    this.#host.acknowledge(n);
   }
 
   notify(method: string, params: object): void {

@@ -154,6 +154,11 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
     this.#transport.leave(channel);
   }
 
+  acknowledge(n: number): void {
+    this.metrics.framesOut.inc();
+    this.#transport.send(this.codec.encodeAck(n));
+  }
+
   notify(method: string, params: object): void {
     this.send(notification(method, params));
   }

@@ -18,6 +18,8 @@ export interface Codec {
    * view into a larger buffer: copy it to keep it for long.
    */
   encode(message: unknown): string | Uint8Array;
+  /** The frame of the notification `ack`, of which there are as many as of all others together. */
+  encodeAck(n: number): string | Uint8Array;
   /**
    * The plain value (see `assertPlain`) of a frame from anywhere. It shares no memory with the frame.
    * Throws MusterError `parse_error`.
@@ -34,6 +36,7 @@ export const jsonCodec: Codec = {
   subprotocol: "muster.v1.json",
   binary: false,
   encode: (message) => JSON.stringify(Array.isArray(message) ? message.map(marked) : marked(message)),
+  encodeAck: (n) => `{"jsonrpc":"2.0","method":"ack","params":{"n":${n}}}`,
   decode(frame) {
     const text = typeof frame === "string" ? frame : textOf(frame);
     if (text === "") throw bad("an empty frame holds no message");
@@ -65,6 +68,7 @@ export const msgpackCodec: Codec = {
   subprotocol: "muster.v1.msgpack",
   binary: true,
   encode: (message) => packr.encode(message),
+  encodeAck: (n) => packr.encode({ method: "ack", params: { n } }),
   decode(frame) {
     if (typeof frame === "string") throw bad("a text frame where MessagePack is spoken; send binary frames");
     if (frame.length === 0) throw bad("an empty frame holds no message");
