@@ -9,7 +9,7 @@ import { createTestDatabase } from "../test/support/postgres.ts";
 import { median, type Result } from "./support/results.ts";
 import { spread } from "./support/rounds.ts";
 
-const AGENTS = 100_000;
+const AGENTS = 50_000;
 const ROUNDS = 9;
 const AT_ONCE = 5_000;
 const ONE_BY_ONE = 500;

@@ -8,7 +8,7 @@ import { startBenchServer } from "./support/server.ts";
 
 /** The first ones fill what a process has in stock; what the others add is counted, step by step. */
 const FIRST = 2_000;
-const STEP = 3_000;
+const STEP = 2_500;
 const STEPS = 3;
 /** Room for what is young, on both sides. With more of it, how much of it there happens to be would hide what is held. */
 const YOUNG_MB = 1;

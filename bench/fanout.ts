@@ -8,7 +8,7 @@ import { startBenchServer } from "./support/server.ts";
 
 const SUBSCRIBERS = 1_000;
 const CHANGES_A_SECOND = 200;
-const STEADY_S = 5;
+const STEADY_S = 4;
 const STEADY_ROUNDS = 3;
 const MOST_P99_MS = 150;
 const AGENTS = 500;

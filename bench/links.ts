@@ -6,13 +6,13 @@ import { spread } from "./support/rounds.ts";
 import { cpuSeconds, memoryBytes, startBenchServer } from "./support/server.ts";
 
 /** So many are made before the ones whose memory counts: a process takes some for the work, whatever it keeps. */
-const EARLIER = 1_000;
-const COUNTED = 500;
+const EARLIER = 500;
+const COUNTED = 300;
 const STEPS = 3;
 const AT_ONCE = 50;
 /** Room for what is young, on both sides: with more of it, how much of it there happens to be would hide what is held. */
 const YOUNG_MB = 1;
-const IDLE_S = 3;
+const IDLE_S = 2;
 const SETTLE_MS = 1_000;
 const READY_MS = 30_000;
 /** Memory that an idle link may take, whatever a bare connection does: that is too little to compare with in one run. */

@@ -15,9 +15,9 @@ const SOCKETS = 10;
 const ROUNDS = 3;
 const WARM_UP_MS = 200;
 /** A round must see each agent beat several times: at least so long, and longer with more agents, in milliseconds. */
-const LEAST_MS = 800;
+const LEAST_MS = 600;
 const MS_AN_AGENT = 0.05;
-const REFERENCE_MS = 500;
+const REFERENCE_MS = 400;
 const POOL = 10;
 
 /** What can be done as fast as it goes, and at half of that. */

@@ -9,8 +9,8 @@ import { startBenchServer } from "./support/server.ts";
 
 const AGENTS = 100_000;
 const BEATING = 5_000;
-const GREATEST_S = 3;
-const BESIDE_S = 3;
+const GREATEST_S = 2;
+const BESIDE_S = 2;
 const SNAPSHOTS = 3;
 const MOST_MS = 250;
 

@@ -15,7 +15,7 @@ const TEMPLATE = "s".repeat(20_000);
 const ROUNDS = 3;
 const WARM_UP_S = 1;
 /** Shorter than it takes for a stalled reader to be closed. */
-const MEASURED_S = 5;
+const MEASURED_S = 4;
 /** What may wait for one reader. */
 const LIMIT_BYTES = 524_288;
 /** How much longer healthy readers may wait than while the others read too. */
