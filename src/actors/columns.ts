@@ -1,3 +1,5 @@
+import { Growth, grown } from "./growth.ts";
+
 /** Bits of the `flags` column. */
 export const FLAG = {
   /** A heartbeat changes nothing but last_seen: it may take the short way. */
@@ -18,7 +20,7 @@ const FIRST_CAPACITY = 1_024;
  * Times are milliseconds since the epoch, 0 for none.
  */
 export class Columns {
-  capacity = FIRST_CAPACITY;
+  readonly #growth = new Growth(FIRST_CAPACITY, (capacity) => this.#stepsTo(capacity));
   flags = new Uint8Array(FIRST_CAPACITY);
   lastSeen = new Float64Array(FIRST_CAPACITY);
   /** The last_seen that Postgres has: what others may be told. */
@@ -42,22 +44,51 @@ export class Columns {
 
   /** Makes room for the index. */
   reach(index: number): void {
-    if (index < this.capacity) return;
-    const capacity = Math.max(this.capacity * 2, index + 1);
-    this.flags = grown(this.flags, new Uint8Array(capacity));
-    this.lastSeen = grown(this.lastSeen, new Float64Array(capacity));
-    this.storedSeen = grown(this.storedSeen, new Float64Array(capacity));
-    this.offlineAfter = grown(this.offlineAfter, new Float64Array(capacity));
-    this.every = grown(this.every, new Float64Array(capacity));
-    this.kept = grown(this.kept, new Float64Array(capacity));
-    this.dueAt = grown(this.dueAt, new Float64Array(capacity));
-    this.lostAt = grown(this.lostAt, new Float64Array(capacity));
-    this.no = grown(this.no, new Int32Array(capacity));
-    this.version = grown(this.version, new Int32Array(capacity));
-    this.generation = grown(this.generation, new Int32Array(capacity));
-    this.status = grown(this.status, new Uint8Array(capacity));
-    this.work = grown(this.work, new Uint8Array(capacity));
-    this.capacity = capacity;
+    this.#growth.reach(index);
+  }
+
+  #stepsTo(capacity: number): (() => void)[] {
+    return [
+      () => {
+        this.flags = grown(this.flags, new Uint8Array(capacity));
+      },
+      () => {
+        this.lastSeen = grown(this.lastSeen, new Float64Array(capacity));
+      },
+      () => {
+        this.storedSeen = grown(this.storedSeen, new Float64Array(capacity));
+      },
+      () => {
+        this.offlineAfter = grown(this.offlineAfter, new Float64Array(capacity));
+      },
+      () => {
+        this.every = grown(this.every, new Float64Array(capacity));
+      },
+      () => {
+        this.kept = grown(this.kept, new Float64Array(capacity));
+      },
+      () => {
+        this.dueAt = grown(this.dueAt, new Float64Array(capacity));
+      },
+      () => {
+        this.lostAt = grown(this.lostAt, new Float64Array(capacity));
+      },
+      () => {
+        this.no = grown(this.no, new Int32Array(capacity));
+      },
+      () => {
+        this.version = grown(this.version, new Int32Array(capacity));
+      },
+      () => {
+        this.generation = grown(this.generation, new Int32Array(capacity));
+      },
+      () => {
+        this.status = grown(this.status, new Uint8Array(capacity));
+      },
+      () => {
+        this.work = grown(this.work, new Uint8Array(capacity));
+      },
+    ];
   }
 
   has(index: number, flag: number): boolean {
@@ -82,10 +113,4 @@ export class Columns {
     for (const column of [this.flags, this.no]) column[index] = 0;
     for (const column of [this.version, this.generation, this.status, this.work]) column[index] = 0;
   }
-}
-
-/** The longer column, with what the shorter one holds. */
-export function grown<T extends Uint8Array | Int32Array | Float64Array>(from: T, into: T): T {
-  into.set(from);
-  return into;
 }

@@ -1,7 +1,7 @@
 import { DEFAULT_EVERY_MS, jittered, LONGEST_EVERY_MS, NOTICEABLE, stretchOf } from "../../machines/pace.ts";
 import type { Status } from "../../machines/statuses.ts";
 import type { Cancel, Clock } from "../clock.ts";
-import { grown } from "./columns.ts";
+import { Growth, grown } from "./growth.ts";
 import type { Registry } from "./registry.ts";
 
 /** How often some of the fleet are looked at, in milliseconds, how many then, and how many of them are told something. */
@@ -10,6 +10,9 @@ const LOOKED_AT = 10_000;
 const TOLD = 1_000;
 /** Agents that are slowed down at once to make room for one that comes. Together with later ones all get their turn. */
 const SLOWED = 16;
+
+/** Agents that there is room for at first. */
+const FIRST_CAPACITY = 1_024;
 
 /** Those who may be keeping an interval that they were told before a start. */
 const BEATING: ReadonlySet<Status> = new Set(["online", "updating", "deleting"]);
@@ -28,12 +31,13 @@ export class Pacer {
   /** The indexes of those who are attached: each gets its turn to be looked at. */
   readonly #ring: number[] = [];
   /** By index: its place in the ring, from 1; 0: it is not attached. */
-  #places = new Int32Array(0);
+  #places = new Int32Array(FIRST_CAPACITY);
   /** By index: heartbeats a second that it would send by its own settings. */
-  #wishes = new Float64Array(0);
+  #wishes = new Float64Array(FIRST_CAPACITY);
   /** By index: the interval that it was told last, or 0, and when, in milliseconds. */
-  #intervals = new Float64Array(0);
-  #toldAt = new Float64Array(0);
+  #intervals = new Float64Array(FIRST_CAPACITY);
+  #toldAt = new Float64Array(FIRST_CAPACITY);
+  readonly #growth = new Growth(FIRST_CAPACITY, (capacity) => this.#stepsTo(capacity));
   #turn = 0;
   /** Heartbeats a second: by everyone's own settings, and as everyone was told. */
   #wanted = 0;
@@ -69,7 +73,7 @@ export class Pacer {
   /** An agent is attached, or attached anew; the answer to that tells it `paceOf`. */
   attach(index: number): void {
     this.detach(index);
-    this.#reach(index);
+    this.#growth.reach(index);
     const wish = this.#wishOf(index);
     this.#places[index] = this.#ring.push(index);
     this.#wishes[index] = wish;
@@ -185,13 +189,21 @@ export class Pacer {
     return Math.min(LONGEST_EVERY_MS, everyMs);
   }
 
-  #reach(index: number): void {
-    if (index < this.#places.length) return;
-    const { capacity } = this.#registry.columns;
-    this.#places = grown(this.#places, new Int32Array(capacity));
-    this.#wishes = grown(this.#wishes, new Float64Array(capacity));
-    this.#intervals = grown(this.#intervals, new Float64Array(capacity));
-    this.#toldAt = grown(this.#toldAt, new Float64Array(capacity));
+  #stepsTo(capacity: number): (() => void)[] {
+    return [
+      () => {
+        this.#places = grown(this.#places, new Int32Array(capacity));
+      },
+      () => {
+        this.#wishes = grown(this.#wishes, new Float64Array(capacity));
+      },
+      () => {
+        this.#intervals = grown(this.#intervals, new Float64Array(capacity));
+      },
+      () => {
+        this.#toldAt = grown(this.#toldAt, new Float64Array(capacity));
+      },
+    ];
   }
 
   #wishOf(index: number): number {

@@ -12,6 +12,7 @@ import { heartbeatEveryMs } from "../protocol/agents.ts";
 import type { Presence } from "../store/agent-rows.ts";
 import type { RestingRow, UnrestRow } from "../store/agents.ts";
 import { Columns, FLAG } from "./columns.ts";
+import { IdMap } from "./id-map.ts";
 
 /** Rules of time that hold for every agent, in milliseconds. */
 export interface LifeSettings {
@@ -72,7 +73,7 @@ export class Registry {
   readonly #names: string[] = [];
   readonly #belongings: (Belonging | undefined)[] = [];
   readonly #unrest = new Map<number, Unrest>();
-  readonly #indexes = new Map<string, number>();
+  readonly #indexes = new IdMap();
   readonly #free: number[] = [];
   /** One object for all agents of one board. */
   readonly #shared = new Map<string, Belonging>();
