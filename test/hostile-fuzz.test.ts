@@ -25,6 +25,9 @@ async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<voi
   if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join("\n"));
 }
 
+/** Whether a message is more than a session without a token may send in a frame. */
+const isLarge = (message: Message) => Buffer.byteLength(JSON.stringify(message)) > 12_000;
+
 /** A request's answer; what has lost its method is no request, and has no answer of its own to wait for. */
 async function judge(wire: Wire, message: Message): Promise<void> {
   const about = JSON.stringify(message).slice(0, 600);
@@ -73,7 +76,8 @@ for (const codec of ["json", "msgpack"] as const)
     const messages = Array.from({ length: 3_000 }, () => {
       const wire = pick([owner, owner, agent, host], random);
       const message = mutated(exampleOf(pick(ALL_METHODS, random), world), random);
-      return { wire, message };
+      // A larger frame of a session without a token closes it, which other tests look at.
+      return { wire: wire === host && isLarge(message) ? owner : wire, message };
     });
     await inParallel(messages, async ({ wire, message }) => {
       // Without a method it may be an answer to nobody's question, which is not answered.
@@ -102,6 +106,8 @@ for (const codec of ["json", "msgpack"] as const)
       }
       await assertLives(server, owner);
       await agent.ask({ method: "agent.get", params: {} });
+      // Who sends rubbish all the time is closed.
+      server.clock.advance(1_001);
     }
     for (const wire of [owner, agent])
       for (const message of wire.received) if (message.method === undefined) assertAnswer(message);
@@ -116,9 +122,9 @@ test("random first messages are answered and end with a close code", async (t) =
     Array.from({ length: 300 }, (_, index) => index),
     async () => {
       const wire = await server.connect({ codec: pick(["json", "msgpack"], random) });
-      const answer = await wire.ask(
-        mutated(exampleOf(pick(["hello", "hello", "agent.get"], random), world), random),
-      );
+      const message = mutated(exampleOf(pick(["hello", "hello", "agent.get"], random), world), random);
+      if (isLarge(message)) return wire.end();
+      const answer = await wire.ask(message);
       if (answer.error?.data?.reason === "closed")
         assert.fail("a close comes after the error that explains it");
       assertAnswer(answer);

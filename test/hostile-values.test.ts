@@ -131,14 +131,18 @@ test("P24 the ids of another organization are not found, in whatever field they 
   await owner.call("gateway.get", { gateway_id: world.gatewayId });
 });
 
-test("no key of a stored object can be one by which objects are attacked", async (t) => {
+test("no key of a stored object can be one by which objects are attacked, others are as they were", async (t) => {
   const server = await startTestServer(t);
   const owner = await server.wire();
   const { boardId: board_id } = await makeWorld(server, owner);
-  for (const key of [" __proto__ ", "\tconstructor", "prototype\n"]) {
-    const params = { name: randomUUID(), board_id, identity_profile: { [key]: "x", role: "cook" } };
-    assertError(await owner.ask({ method: "agent.create", params }), "invalid_params", JSON.stringify(key));
-  }
+  const params = { name: randomUUID(), board_id, identity_profile: { " __proto__ ": "x", role: "cook" } };
+  assertError(await owner.ask({ method: "agent.create", params }), "invalid_params");
+  const identity_profile = JSON.parse('{"constructor":"a","prototype":"b","toString":"c"}');
+  const { agent } = await owner.call("agent.create", { ...params, identity_profile });
+  const packed = await server.wire({ codec: "msgpack" });
+  const read = await packed.call("agent.get", { agent_id: agent.id });
+  for (const profile of [agent.identity_profile, read.agent.identity_profile])
+    assert.deepEqual(Object.entries(profile).sort(), Object.entries(identity_profile).sort());
   await assertLives(server, owner);
 });
 
@@ -210,10 +214,10 @@ test("wide values in one frame keep nobody waiting", async (t) => {
       const begun = performance.now();
       const wide = owner.ask({ method: "heartbeat", params: { stats } });
       await neighbour.call("organization.get");
-      assertError(await wide, "invalid_params");
+      assertError(await wide, "invalid_request");
       assert.ok(performance.now() - begun < 3_000, `${Math.round(performance.now() - begun)} ms`);
     }
-    const wrong = { method: "heartbeats", params: { n: 1, chs: Array(250_000).fill("x") } };
+    const wrong = { method: "heartbeats", params: { n: 1, chs: Array(49_000).fill("x") } };
     const answer = await owner.ask(wrong);
     assertError(answer, "invalid_params");
     assert.ok(answer.error.data.issues.length <= 20, "an answer does not grow with the mistake");
@@ -236,6 +240,8 @@ test("thousands of bad frames leave no memory behind", async (t) => {
       wire.sendRaw(`{"method":"heartbeat","params":{"n":1,"ch":${i}}}`);
       wire.sendRaw(`{"id":"s${i}","method":"subscribe","params":{"topic":"agents:agent:${randomUUID()}"}}`);
       if (i % 8 === 0) await wire.ask({ method: "nothing" });
+      // Who sends rubbish all the time is closed.
+      if (i % 500 === 0) server.clock.advance(1_001);
     }
     await wire.ask({ method: "nothing" });
     wire.received.length = 0;

@@ -26,19 +26,6 @@ async function upgrade(server: TestServer, protocols: string[], headers: Record<
   return { status, protocol };
 }
 
-test("of more than 64 requests in flight the others are rate_limited, and room comes back", async (t) => {
-  const server = await startTestServer(t);
-  const wire = await server.wire();
-  const answers = await Promise.all(
-    Array.from({ length: 200 }, () => wire.ask({ method: "organization.get" })),
-  );
-  const refused = answers.filter((answer) => answer.error);
-  for (const answer of refused) assertError(answer, "rate_limited");
-  assert.equal(answers.length - refused.length, 64);
-  const again = await Promise.all(Array.from({ length: 64 }, () => wire.ask({ method: "organization.get" })));
-  assert.ok(again.every((answer) => answer.result));
-});
-
 test("who goes on although refused floods, and is closed with 4029", async (t) => {
   const server = await startTestServer(t);
   const wire = await server.wire();

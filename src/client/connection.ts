@@ -1,6 +1,7 @@
 import type { Cancel, Clock } from "../clock.ts";
 import { mayReconnect } from "../protocol/close-codes.ts";
-import { assertPlain, type Codec, jsonCodec, msgpackCodec } from "../protocol/codec.ts";
+import { type Codec, jsonCodec, msgpackCodec } from "../protocol/codec.ts";
+import { assertContent } from "../protocol/content.ts";
 import { fromWire, MusterError } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import {
@@ -94,8 +95,25 @@ export class Connection {
    */
   ask(method: string, params: object, answered: Answered, timeoutMs?: number): void {
     const limit = timeoutMs ?? this.#options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
-    if (this.#phase === "ended") answered(closedError(method), undefined);
-    else this.#requests.ask(method, params, limit, answered);
+    if (this.#phase === "ended") return answered(closedError(method), undefined);
+    this.#requests.ask(
+      method,
+      params,
+      limit,
+      method !== "agent.attach"
+        ? answered
+        : (error, result) => {
+            this.#attached(result);
+            answered(error, result);
+          },
+    );
+  }
+
+  /** A host may send larger frames once it carries its first agent. */
+  #attached(result: unknown): void {
+    const attach = METHODS["agent.attach"].result.safeParse(result);
+    const bytes = attach.success ? attach.data.limits?.max_frame_bytes : undefined;
+    if (bytes !== undefined) this.#mostFrameBytes = bytes;
   }
 
   /** `ask` as a promise. Rejects with MusterError. */
@@ -247,7 +265,7 @@ export class Connection {
   #frameOf(id: MessageId, answer: object): string | Uint8Array {
     try {
       // What our side can write, the other need not take: values nested too deep, say.
-      assertPlain(answer);
+      assertContent(answer);
       return encodeWithin(this.#mostFrameBytes, this.#codec, answer);
     } catch (error) {
       const why = `the result cannot be sent: ${error instanceof Error ? error.message : error}`;

@@ -8,7 +8,7 @@ import type { Context } from "./context.ts";
 /** Things of one organization by their ids. What is another's is not found, like what is not there at all. */
 
 export async function findBoard(
-  { database }: Context,
+  { database }: Pick<Context, "database">,
   organizationId: string,
   id: string,
 ): Promise<BoardRow> {
@@ -18,7 +18,7 @@ export async function findBoard(
 }
 
 export async function findGateway(
-  { database }: Context,
+  { database }: Pick<Context, "database">,
   organizationId: string,
   id: string,
 ): Promise<GatewayRow> {
@@ -28,7 +28,7 @@ export async function findGateway(
 }
 
 export async function findAgent(
-  { database }: Context,
+  { database }: Pick<Context, "database">,
   organizationId: string,
   id: string,
 ): Promise<AgentRow> {

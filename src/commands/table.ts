@@ -1,10 +1,9 @@
-import type { z } from "zod";
 import type { Principal } from "../auth/principals.ts";
-import { MusterError } from "../protocol/errors.ts";
 import { METHODS, type Method } from "../protocol/methods.ts";
 import type { sessionMethods } from "../protocol/session.ts";
 import type { topicMethods } from "../protocol/topics.ts";
 import { refusalOf } from "../store/refusals.ts";
+import { type Access, requireAccess } from "./access.ts";
 import { activityCommands } from "./activity.ts";
 import { agentCommandCommands } from "./agent-commands.ts";
 import { agentMessageCommands } from "./agent-message.ts";
@@ -19,6 +18,7 @@ import { type Claims, once } from "./idempotency.ts";
 import { organizationCommands } from "./organizations.ts";
 import type { Services } from "./services.ts";
 import { taskCommands } from "./tasks.ts";
+import { validate } from "./validate.ts";
 
 /** Methods that mean something only on a socket: the session carries them out itself. */
 type SocketMethod = keyof typeof sessionMethods | keyof typeof topicMethods;
@@ -39,20 +39,53 @@ const COMMANDS: Handlers<CommandMethod> = {
   ...activityCommands,
 };
 
+/** Who may call each, asked before its params are looked at. What it is asked about may demand more. */
+const ACCESS: Record<CommandMethod, Access> = {
+  "agent.create": "lead or admin",
+  "agent.get": "admin",
+  "agent.list": "admin",
+  "agent.update": "lead or admin",
+  "agent.delete": "admin",
+  "agent.heartbeat": "agent or admin",
+  "agent.heartbeat_or_create": "agent or admin",
+  "agent.token.rotate": "admin",
+  "agent.command": "admin",
+  "command.get": "admin",
+  "command.list": "admin",
+  "command.cancel": "admin",
+  "agent.message": "admin",
+  "board.create": "admin",
+  "board.get": "admin",
+  "board.list": "admin",
+  "board.update": "admin",
+  "board.delete": "admin",
+  "gateway.create": "admin",
+  "gateway.get": "admin",
+  "gateway.list": "admin",
+  "gateway.update": "admin",
+  "gateway.delete": "admin",
+  "gateway.status": "admin",
+  "gateway.retry": "admin",
+  "gateway.import": "admin",
+  "gateway.diff": "admin",
+  "task.create": "admin",
+  "task.get": "admin",
+  "task.list": "admin",
+  "task.update": "admin",
+  "task.delete": "admin",
+  "organization.get": "user",
+  "user_token.create": "user",
+  "user_token.list": "user",
+  "user_token.delete": "user",
+  "agent.enroll": "anyone",
+  "enrolment.create": "admin",
+  "enrolment.list": "admin",
+  "enrolment.delete": "admin",
+  "activity.list": "admin",
+};
+
 export function isCommand(method: string): method is CommandMethod {
   return Object.hasOwn(COMMANDS, method);
-}
-
-/** Validates params against their schema. Throws `invalid_params` with the path and the message of every issue. */
-export function validate<S extends z.ZodType>(schema: S, params: unknown): z.output<S> {
-  const parsed = schema.safeParse(params);
-  if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.slice(0, 20).map((issue) => ({
-    path: issue.path.map(String).join("."),
-    message: issue.message,
-  }));
-  const said = issues.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`));
-  throw new MusterError("invalid_params", said.join("; "), { issues });
 }
 
 /** When a command that carries an idempotency key claims it. */
@@ -70,6 +103,7 @@ export async function runCommand<M extends CommandMethod>(
   method: M,
   params: unknown,
 ): Promise<unknown> {
+  await requireAccess({ principal, services, database: services.database }, ACCESS[method]);
   const valid = validate(METHODS[method].params, params);
   const handler = COMMANDS[method] as (context: Context, params: unknown) => Promise<unknown>;
   const key = "idempotency_key" in valid ? valid.idempotency_key : undefined;

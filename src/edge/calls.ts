@@ -48,9 +48,9 @@ export class Calls {
     });
   }
 
-  /** Takes an answer; one that nobody waits for is dropped. */
-  answered(id: string | number, answer: { result: unknown } | { error: PeerError }): void {
-    if (typeof id === "string") this.#end(id, answer);
+  /** Takes an answer; one that nobody waits for is dropped. Returns whether somebody did. */
+  answered(id: string | number, answer: { result: unknown } | { error: PeerError }): boolean {
+    return typeof id === "string" && this.#end(id, answer);
   }
 
   /** The owner is no more: nobody will answer its questions. */
@@ -64,14 +64,15 @@ export class Calls {
     for (const id of [...this.#waiting.keys()]) this.#end(id, "lost");
   }
 
-  #end(id: string, answer: CallAnswer): void {
+  #end(id: string, answer: CallAnswer): boolean {
     const call = this.#waiting.get(id);
-    if (!call) return;
+    if (!call) return false;
     this.#waiting.delete(id);
     const own = this.#byOwner.get(call.owner);
     own?.delete(id);
     if (own?.size === 0) this.#byOwner.delete(call.owner);
     call.cancel();
     call.resolve(answer);
+    return true;
   }
 }

@@ -3,7 +3,7 @@ import type { AgentPrincipal } from "../auth/principals.ts";
 import { readAndShow } from "../commands/answers.ts";
 import { identify } from "../commands/identify.ts";
 import type { Services } from "../commands/services.ts";
-import { validate } from "../commands/table.ts";
+import { validate } from "../commands/validate.ts";
 import type { Metrics } from "../metrics.ts";
 import { MusterError } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
@@ -29,6 +29,8 @@ export interface ChannelsHost {
   acknowledge(n: number): void;
   notify(method: string, params: object): void;
   ask(owner: object, method: string, params: object, timeoutMs: number | null): Promise<CallAnswer>;
+  /** An agent's good token was shown. Returns the limits of the session if they have changed by that. */
+  admitted(): object | undefined;
   /** Nobody will answer what the owner has asked. */
   release(owner: object): void;
   /** The token of the session's own agent is not good any more, or the agent is gone. */
@@ -191,8 +193,14 @@ export class Channels {
       this.#letGo(channel);
       throw new MusterError("unauthenticated", "The token is not good any more: it was revoked.");
     }
+    const limits = this.#host.admitted();
     return {
-      result: { ch, agent: { ...agent, connected: true }, heartbeat: pacer.paceOf(index) },
+      result: {
+        ch,
+        agent: { ...agent, connected: true },
+        heartbeat: pacer.paceOf(index),
+        ...(limits && { limits }),
+      },
       after: async () => channel.announced(),
     };
   }
@@ -229,11 +237,8 @@ export class Channels {
   }
 }
 
+/** The channels that bytes stand for, four each; the params' schema has looked at their number. */
 function u32s(bytes: Uint8Array): number[] {
-  if (bytes.length % 4 !== 0)
-    throw new MusterError("invalid_params", "chs: must be little-endian u32s, four bytes each.", {
-      issues: [{ path: "chs", message: "length is not a multiple of four" }],
-    });
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return Array.from({ length: bytes.length / 4 }, (_, position) => view.getUint32(position * 4, true));
 }

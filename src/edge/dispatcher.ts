@@ -2,13 +2,16 @@ import type { Principal } from "../auth/principals.ts";
 import type { Services } from "../commands/services.ts";
 import { isCommand, runCommand } from "../commands/table.ts";
 import type { Metrics } from "../metrics.ts";
+import type { Codec } from "../protocol/codec.ts";
 import { MusterError } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { classify, type Incoming, success } from "../protocol/messages.ts";
+import { classify, type Incoming, type MessageId, success } from "../protocol/messages.ts";
+import { Batch } from "./batch.ts";
 import type { Calls } from "./calls.ts";
 import type { Channels } from "./channels.ts";
 import type { Failed } from "./failures.ts";
-import { InFlight } from "./in-flight.ts";
+import { Flood } from "./flood.ts";
+import { RequestQueue } from "./request-queue.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 
 /** Requests that say how the agent is: that they are made says nothing more. */
@@ -20,14 +23,22 @@ const SAYS_ITSELF = new Set([
   "agent.heartbeat_or_create",
 ]);
 
+/** Bytes that an answer may have, about: a page of a list, and anything else. */
+const PAGE_BYTES = 600_000;
+const USUAL_BYTES = 16_384;
+const SAYS_MUCH = new Set(["subscribe", "gateway.diff", "gateway.import", "agent.message"]);
+
 /** What a request comes to: its result, and what is to follow once that has been sent. */
 interface Reply {
   result: unknown;
-  after?: () => unknown;
+  after?: (() => unknown) | undefined;
 }
 
 /** Takes the answer to a request, and what is to follow once it has been sent. */
-type Later = (answer: object, after?: () => unknown) => void;
+type Later = (answer: Frame, after?: () => unknown) => void;
+
+/** A message that is encoded already. */
+type Frame = string | Uint8Array;
 
 /** What the dispatcher needs of its session: what messages are given to, and where the answers go. */
 export interface DispatcherHost {
@@ -37,9 +48,11 @@ export interface DispatcherHost {
   readonly channels: Channels;
   readonly subscriptions: Subscriptions;
   readonly failed: Failed;
-  /** Sends one message, or a batch of them. */
-  send(message: object): void;
-  /** Requests come on and on although they are refused. */
+  readonly codec: Codec;
+  /** Bytes that the peer has not read yet. */
+  readonly bufferedBytes: number;
+  sendFrame(frame: Frame): void;
+  /** What is refused comes on and on. */
   flooded(): void;
 }
 
@@ -48,12 +61,17 @@ export class Dispatcher {
   /** Who asks from now on: a user's role can change. */
   principal: Principal;
   readonly #host: DispatcherHost;
-  readonly #inFlight: InFlight;
+  readonly #flood: Flood;
+  readonly #queue: RequestQueue;
 
   constructor(principal: Principal, host: DispatcherHost) {
     this.principal = principal;
     this.#host = host;
-    this.#inFlight = new InFlight(host.services.clock, () => host.flooded());
+    this.#flood = new Flood(host.services.clock, () => host.flooded());
+    this.#queue = new RequestQueue(
+      () => host.bufferedBytes,
+      () => this.#flood.refused(),
+    );
   }
 
   take(message: unknown): void {
@@ -61,50 +79,66 @@ export class Dispatcher {
     else this.#takeOne(message);
   }
 
+  /** A frame held no message that can be read: told to whom it may be told. */
+  refuse(id: MessageId | null, error: unknown): void {
+    this.#flood.refused();
+    this.#host.sendFrame(this.#failure(id, "parse", error));
+  }
+
+  /** The peer has read what was waiting, or some of it. */
+  drained(): void {
+    this.#queue.pump();
+  }
+
+  close(): void {
+    this.#queue.clear();
+  }
+
   #takeOne(message: unknown): void {
     const answer = this.#answer(classify(message), this.#sendThen);
-    if (answer) this.#host.send(answer);
+    if (answer !== undefined) this.#host.sendFrame(answer);
   }
 
   readonly #sendThen: Later = (answer, after) => {
-    this.#host.send(answer);
-    after?.();
+    this.#host.sendFrame(answer);
+    this.#follow(after);
   };
 
   #takeBatch(messages: unknown[]): void {
     if (messages.length === 0 || messages.length > LIMITS.max_batch) {
       const why = `A batch must hold 1 to ${LIMITS.max_batch} messages; this one holds ${messages.length}.`;
-      return this.#host.send(this.#host.failed(null, "batch", new MusterError("invalid_request", why)));
+      return this.refuse(null, new MusterError("invalid_request", why));
     }
-    // One frame answers them all, when the last is done; what follows from them comes after it.
-    const answers: object[] = [];
-    const afters: (() => unknown)[] = [];
-    let open = 1;
-    const done = () => {
-      open -= 1;
-      if (open > 0) return;
-      if (answers.length > 0) this.#host.send(answers);
-      for (const after of afters) after();
-    };
-    for (const message of messages) {
-      const incoming = classify(message);
-      const isRequest = incoming.kind === "request";
-      if (isRequest) open += 1;
-      const answer = this.#answer(incoming, (late, after) => {
-        answers.push(late);
-        if (after) afters.push(after);
-        done();
-      });
-      if (answer) answers.push(answer);
+    const incoming = messages.map(classify);
+    // Those that can be told of by no id are told of once: an error is longer than what it takes to provoke it.
+    const nameless = incoming.filter((one) => one.kind === "invalid" && one.id === null);
+    const [first] = nameless;
+    const batch = new Batch(
+      (bytes) => this.#queue.hold(bytes),
+      (answers, afters) => {
+        if (answers.length > 0) this.#host.sendFrame(this.#host.codec.joinBatch(answers));
+        for (const after of afters) this.#follow(after);
+      },
+    );
+    if (first?.kind === "invalid") {
+      this.#flood.refused(nameless.length - 1);
+      const error = this.#answer(first, batch.later);
+      if (nameless.length === incoming.length && error !== undefined) return this.#host.sendFrame(error);
+      batch.add(error);
     }
-    done();
+    for (const one of incoming) {
+      if (one.kind === "invalid" && one.id === null) continue;
+      if (one.kind === "request") batch.expect();
+      batch.add(this.#answer(one, batch.later));
+    }
+    batch.done();
   }
 
   /** Answers at once, or hands the answer over later, as for every request; a notification that was good has none. */
-  #answer(incoming: Incoming, later: Later): object | undefined {
+  #answer(incoming: Incoming, later: Later): Frame | undefined {
     switch (incoming.kind) {
       case "invalid":
-        return this.#host.failed(incoming.id, "invalid", incoming.why);
+        return this.#invalid(incoming);
       case "response":
         this.#host.calls.answered(incoming.id, { result: incoming.result });
         return undefined;
@@ -114,20 +148,63 @@ export class Dispatcher {
       case "notification":
         return this.#notified(incoming.method, incoming.params);
       case "request": {
-        const { id, method, params } = incoming;
+        const { id, method } = incoming;
         this.#host.metrics.countRequest(method);
-        this.#inFlight
-          .run(() => this.#request(method, params))
-          .then(
-            ({ result, after }) => later(success(id, result), after),
-            (error) => later(this.#host.failed(id, method, error)),
-          );
+        this.#queue.add({
+          answerBytes: method.endsWith(".list") || SAYS_MUCH.has(method) ? PAGE_BYTES : USUAL_BYTES,
+          run: () => this.#run(incoming, later),
+          refuse: (why) => later(this.#failure(id, method, why)),
+        });
         return undefined;
       }
     }
   }
 
-  #notified(method: string, params: Record<string, unknown>): object | undefined {
+  #invalid({ id, why, isAnswer }: Extract<Incoming, { kind: "invalid" }>): Frame | undefined {
+    // Whoever asked the agent has to hear that there will be no better answer.
+    if (isAnswer && id !== null) {
+      const { code, message } = why.toWire();
+      if (this.#host.calls.answered(id, { error: { code, message } })) return undefined;
+    }
+    this.#flood.refused();
+    return this.#failure(id, "invalid", why);
+  }
+
+  async #run({ id, method, params }: Extract<Incoming, { kind: "request" }>, later: Later): Promise<void> {
+    let answer: Frame;
+    let after: Reply["after"];
+    try {
+      const reply = await this.#request(method, params);
+      answer = this.#host.codec.encode(success(id, reply.result));
+      after = reply.after;
+    } catch (error) {
+      answer = this.#failure(id, method, error);
+    }
+    try {
+      later(answer, after);
+    } catch (error) {
+      this.#host.failed(id, method, error);
+    }
+  }
+
+  #failure(id: MessageId | null, method: string, error: unknown): Frame {
+    return this.#host.codec.encode(this.#host.failed(id, method, error));
+  }
+
+  /** Begins what is to follow an answer. That it fails is for the log: its request has been answered. */
+  #follow(after: (() => unknown) | undefined): void {
+    if (!after) return;
+    const failed = (error: unknown) => {
+      this.#host.failed(null, "what follows an answer", error);
+    };
+    try {
+      Promise.resolve(after()).catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #notified(method: string, params: Record<string, unknown>): Frame | undefined {
     try {
       if (method === "heartbeat") this.#host.channels.heartbeat(params);
       else if (method === "heartbeats") this.#host.channels.heartbeats(params);
@@ -138,7 +215,7 @@ export class Dispatcher {
         );
       return undefined;
     } catch (error) {
-      return this.#host.failed(null, method, error);
+      return this.#failure(null, method, error);
     }
   }
 

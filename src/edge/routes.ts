@@ -5,6 +5,7 @@ import { type CommandMethod, runCommand } from "../commands/table.ts";
 import type { Metrics } from "../metrics.ts";
 import { jsonCodec } from "../protocol/codec.ts";
 import { MusterError } from "../protocol/errors.ts";
+import { SERVER_BOUNDS } from "../protocol/frame-bounds.ts";
 import { refusalOf } from "../store/refusals.ts";
 import { type HttpRequest, json, type Route, refusal } from "./http.ts";
 
@@ -77,7 +78,7 @@ async function authenticate(services: Services, request: HttpRequest): Promise<P
 }
 
 function parse(body: Uint8Array): unknown {
-  return body.length === 0 ? {} : jsonCodec.decode(body);
+  return body.length === 0 ? {} : jsonCodec.decode(body, SERVER_BOUNDS);
 }
 
 function agentOf(answer: unknown): unknown {

@@ -4,16 +4,17 @@ import { readToken } from "../auth/tokens.ts";
 import type { Cancel } from "../clock.ts";
 import { identify } from "../commands/identify.ts";
 import type { Services } from "../commands/services.ts";
-import { validate } from "../commands/table.ts";
+import { validate } from "../commands/validate.ts";
 import type { Subscriber } from "../live/topic.ts";
 import type { Metrics } from "../metrics.ts";
 import { version } from "../package-root.ts";
 import { type BareBeat, readJsonBeat, readPackedBeat } from "../protocol/bare-beat.ts";
-import { CLOSE, type Close } from "../protocol/close-codes.ts";
-import type { Codec } from "../protocol/codec.ts";
+import { CLOSE, type Close, strangersFrameTooLarge } from "../protocol/close-codes.ts";
+import { type Codec, FrameTooRich } from "../protocol/codec.ts";
 import { MusterError } from "../protocol/errors.ts";
-import { HELLO_DEADLINE_MS, LIMITS } from "../protocol/limits.ts";
-import { classify, notification, request, success } from "../protocol/messages.ts";
+import { SERVER_BOUNDS } from "../protocol/frame-bounds.ts";
+import { HELLO_DEADLINE_MS, LIMITS, STRANGER_LIMITS } from "../protocol/limits.ts";
+import { classify, type MessageId, notification, request, success } from "../protocol/messages.ts";
 import type { Params } from "../protocol/methods.ts";
 import { sessionMethods } from "../protocol/session.ts";
 import { type CallAnswer, Calls } from "./calls.ts";
@@ -32,7 +33,7 @@ type State =
 
 /** Frames that may arrive between `hello` and its answer, and their bytes. */
 const MOST_WAITING = LIMITS.max_batch;
-const MOST_WAITING_BYTES = 4 * LIMITS.max_frame_bytes;
+const MOST_WAITING_BYTES = 16 * STRANGER_LIMITS.max_frame_bytes;
 
 /** What the server as a whole has to know of a session. */
 export interface SessionParts {
@@ -43,6 +44,12 @@ export interface SessionParts {
   failed: Failed;
   /** The session is gone. */
   onClosed(session: Session): void;
+}
+
+/** The answer to `hello`, and what is to follow once it has been sent. */
+interface Greeting {
+  result: object;
+  after?: (() => Promise<void>) | undefined;
 }
 
 /** Where the numbers of a bare heartbeat are read to. */
@@ -59,6 +66,8 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
   #state: State;
   #tokenId: string | undefined;
   #waitingBytes = 0;
+  /** Nobody has shown a token here that is good: neither the session's own nor an agent's. */
+  #isStranger = true;
   #channels: Channels | undefined;
   #dispatcher: Dispatcher | undefined;
   #calls: Calls | undefined;
@@ -165,8 +174,20 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
 
   /** One message, or a batch of them. */
   send(message: object): void {
+    this.sendFrame(this.codec.encode(message));
+  }
+
+  /** What is encoded already. */
+  sendFrame(frame: string | Uint8Array): void {
     this.metrics.framesOut.inc();
-    this.#transport.send(this.codec.encode(message));
+    this.#transport.send(frame);
+  }
+
+  /** A good token was shown: from now on frames may be large. Returns the limits if that is news. */
+  admitted(): typeof LIMITS | undefined {
+    if (!this.#isStranger) return undefined;
+    this.#isStranger = false;
+    return LIMITS;
   }
 
   ask(owner: object, method: string, params: object, timeoutMs: number | null): Promise<CallAnswer> {
@@ -197,18 +218,33 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
   message(frame: Uint8Array): void {
     this.metrics.framesIn.inc();
     if (this.#state.phase === "open" && this.#readBeat(frame)) return this.#beat();
+    if (this.#isStranger && frame.length > STRANGER_LIMITS.max_frame_bytes)
+      return this.close(strangersFrameTooLarge);
     if (this.#state.phase === "identifying") {
       this.#waitingBytes += frame.length;
       if (this.#waitingBytes > MOST_WAITING_BYTES) return this.close(CLOSE.flooding);
     }
     let message: unknown;
     try {
-      message = this.codec.decode(frame);
+      message = this.codec.decode(frame, SERVER_BOUNDS);
     } catch (error) {
-      if (this.#state.phase === "awaiting hello") return this.#refuseStranger(null);
-      return this.send(this.failed(null, "parse", error));
+      return this.#unreadable(error);
     }
     this.#take(message);
+  }
+
+  #unreadable(error: unknown): void {
+    const id = error instanceof FrameTooRich ? error.id : null;
+    if (this.#state.phase === "awaiting hello") return this.#refuseStranger(id);
+    // Before the answer to hello there are few enough of them.
+    if (this.#state.phase === "identifying") return this.send(this.failed(id, "parse", error));
+    this.#openDispatcher()?.refuse(id, error);
+  }
+
+  #openDispatcher(): Dispatcher | undefined {
+    if (this.#state.phase !== "open") return undefined;
+    this.#dispatcher ??= new Dispatcher(this.#state.principal, this);
+    return this.#dispatcher;
   }
 
   /** Most frames are bare heartbeats: these need no decoding, no message and no look at a method. */
@@ -226,6 +262,7 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
 
   drained(): void {
     this.#subscriptions?.drained();
+    this.#dispatcher?.drained();
   }
 
   ended(topic: string): void {
@@ -235,6 +272,7 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
   closed(): void {
     if (this.#state.phase === "awaiting hello") this.#state.cancelDeadline();
     this.#state = { phase: "closed" };
+    this.#dispatcher?.close();
     this.#subscriptions?.close();
     this.#channels?.close();
     this.#calls?.close();
@@ -249,8 +287,7 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
         if (this.#state.waiting.push(message) > MOST_WAITING) this.close(CLOSE.flooding);
         return;
       case "open":
-        this.#dispatcher ??= new Dispatcher(this.#state.principal, this);
-        return this.#dispatcher.take(message);
+        return this.#openDispatcher()?.take(message);
       case "closed":
         return;
     }
@@ -275,25 +312,31 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
     }
     if (this.#state.phase === "awaiting hello") this.#state.cancelDeadline();
     this.#state = { phase: "identifying", waiting };
-    this.#identify(params).then(
-      ({ result, after }) => {
-        if (this.#state.phase !== "open") return;
-        this.send(success(incoming.id, result));
-        after?.();
-        for (const later of waiting) this.#take(later);
-      },
-      (error) => {
-        this.send(this.failed(incoming.id, "hello", error));
-        // 4401 tells a client never to come back with this token: only for what is the token's own fault.
-        const isRefused = error instanceof MusterError && error.reason === "unauthenticated";
-        this.close(isRefused ? CLOSE.unauthenticated : CLOSE.goingAway);
-      },
-    );
+    void this.#welcome(incoming.id, params, waiting);
   }
 
-  async #identify({
-    token = this.#bearer,
-  }: Params<"hello">): Promise<{ result: object; after?: (() => void) | undefined }> {
+  /** Answers `hello`, then takes what came meanwhile. Never rejects. */
+  async #welcome(id: MessageId, params: Params<"hello">, waiting: readonly unknown[]): Promise<void> {
+    let greeting: Greeting;
+    try {
+      greeting = await this.#identify(params);
+    } catch (error) {
+      this.send(this.failed(id, "hello", error));
+      // 4401 tells a client never to come back with this token: only for what is the token's own fault.
+      const isRefused = error instanceof MusterError && error.reason === "unauthenticated";
+      return this.close(isRefused ? CLOSE.unauthenticated : CLOSE.goingAway);
+    }
+    if (this.#state.phase !== "open") return;
+    try {
+      this.send(success(id, greeting.result));
+      await greeting.after?.();
+    } catch (error) {
+      this.failed(id, "hello", error);
+    }
+    for (const later of waiting) this.#take(later);
+  }
+
+  async #identify({ token = this.#bearer }: Params<"hello">): Promise<Greeting> {
     const { services, node } = this.#parts;
     this.#bearer = undefined;
     // Known before it is looked up: a token that is revoked meanwhile ends this session too.
@@ -305,6 +348,7 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
     const attached = principal.kind === "agent" ? await this.channels.attachSelf(principal) : undefined;
     if (this.#state.phase === "closed") return { result: {} };
     this.#state = { phase: "open", principal, expiresAt: identity?.expiresAt ?? null };
+    if (principal.kind !== "host") this.admitted();
     const result = {
       session: randomUUID(),
       protocol: 1,
@@ -312,7 +356,7 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
       node,
       time: new Date(services.clock.now()).toISOString(),
       principal: toWire(principal),
-      limits: LIMITS,
+      limits: this.#isStranger ? STRANGER_LIMITS : LIMITS,
       ...attached?.result,
     };
     return { result, after: attached?.after };

@@ -1,10 +1,10 @@
 import { mayReadBoard, requireAdmin } from "../auth/access.ts";
 import type { Principal, UserPrincipal } from "../auth/principals.ts";
 import type { Services } from "../commands/services.ts";
-import { validate } from "../commands/table.ts";
+import { validate } from "../commands/validate.ts";
 import type { Subscription } from "../live/readers.ts";
 import type { Subscriber } from "../live/topic.ts";
-import { parseTopic, TOPIC_FORMS, type TopicName } from "../live/topics.ts";
+import { parseTopic, TOPIC_FORMS, type TopicName, topicText } from "../live/topics.ts";
 import { MusterError } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { topicMethods } from "../protocol/topics.ts";
@@ -28,14 +28,15 @@ export class Subscriptions {
 
   /** @param principal who asks, whenever it is asked: a right can be lost on the way */
   async subscribe(principal: () => Principal, params: object): Promise<Subscription> {
-    const { topic, since } = validate(topicMethods.subscribe.params, params);
-    const name = parseTopic(topic);
+    requireAdmin(principal());
+    const { topic: asked, since } = validate(topicMethods.subscribe.params, params);
+    const name = parseTopic(asked);
     if (!name)
       throw new MusterError(
         "not_found",
-        `There is no topic ${JSON.stringify(topic)}. Topics are ${TOPIC_FORMS.join(", ")}.`,
+        `There is no topic ${JSON.stringify(asked)}. Topics are ${TOPIC_FORMS.join(", ")}.`,
       );
-    requireAdmin(principal());
+    const topic = topicText(name);
     return this.#inTurn(topic, () => this.#begin(principal, topic, name, since));
   }
 
@@ -70,7 +71,10 @@ export class Subscriptions {
   }
 
   async unsubscribe(params: object): Promise<object> {
-    const { topic } = validate(topicMethods.unsubscribe.params, params);
+    const { topic: asked } = validate(topicMethods.unsubscribe.params, params);
+    const name = parseTopic(asked);
+    if (!name) return {};
+    const topic = topicText(name);
     return this.#inTurn(topic, async () => {
       this.#leave(topic);
       return {};

@@ -19,7 +19,7 @@ const SCOPES: Record<TopicKind, readonly TopicScope[]> = {
   chat: ["agent"],
 };
 const FORM =
-  /^(agents|activity|commands|gateways|chat)(?::(board|gateway|agent):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?$/;
+  /^(agents|activity|commands|gateways|chat)(?::(board|gateway|agent):([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}))?$/;
 
 /** Topics that can be subscribed to, for messages. */
 export const TOPIC_FORMS = Object.entries(SCOPES).flatMap(([kind, scopes]) =>
@@ -31,7 +31,12 @@ export function parseTopic(text: string): TopicName | undefined {
   const [, word, place = "organization", id = ""] = FORM.exec(text) ?? [];
   const kind = TOPIC_KINDS.find((name) => name === word);
   const scope = kind && SCOPES[kind].find((name) => name === place);
-  return scope && { kind, scope, id };
+  return scope && { kind, scope, id: id.toLowerCase() };
+}
+
+/** A topic's name as pushes write it: ids are understood in any case, and told in lower case. */
+export function topicText({ kind, scope, id }: TopicName): string {
+  return scope === "organization" ? kind : `${kind}:${scope}:${id}`;
 }
 
 /** The names of the topics of one kind that something belongs to. */

@@ -19,14 +19,12 @@ export const heartbeatConfig = jsonObject(16_384)
     message: "must be a duration of at least 1s, like 30s or 10m",
   });
 
-const FORBIDDEN_KEYS = new Set(["__proto__", "constructor", "prototype"]);
-
 /** Free facts about an agent: values become trimmed text, lists are joined, empty entries are dropped. */
 export const identityProfile = jsonObject(65_536)
   // Trimmed, such a key could be one that no frame may hold, and nobody could be sent the agent any more.
   .refine(
-    (profile) => Object.keys(profile).every((key) => !FORBIDDEN_KEYS.has(key.trim())),
-    "must not have the keys __proto__, constructor and prototype",
+    (profile) => Object.keys(profile).every((key) => key.trim() !== "__proto__"),
+    "must not have the key __proto__",
   )
   .transform((profile) => {
     const entries = Object.entries(profile).flatMap(([key, value]): [string, string][] => {

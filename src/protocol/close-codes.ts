@@ -10,7 +10,17 @@ export const CLOSE = {
   flooding: { code: 4029, reason: "flooding", reconnect: true },
 } as const;
 
-export type Close = (typeof CLOSE)[keyof typeof CLOSE];
+export interface Close {
+  code: number;
+  /** At most 123 bytes. */
+  reason: string;
+}
+
+/** A bad frame, in words of its own. */
+export const strangersFrameTooLarge: Close = {
+  ...CLOSE.badFrame,
+  reason: "frames are at most 16 KiB until a good token was shown or an agent attached",
+};
 
 const FINAL = new Set<number>(
   Object.values(CLOSE).flatMap(({ code, reconnect }) => (reconnect ? [] : [code])),

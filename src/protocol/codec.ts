@@ -3,8 +3,12 @@
 import { Packr } from "msgpackr/pack";
 import { Unpackr } from "msgpackr/unpack";
 import { MusterError } from "./errors.ts";
-import { MAX_DEPTH } from "./limits.ts";
-import { checkMsgpack } from "./msgpack-check.ts";
+import { type FrameBounds, NO_BOUNDS, TooMuch } from "./frame-bounds.ts";
+import { idInJson, idInMsgpack } from "./frame-id.ts";
+import { scanJson } from "./json-scan.ts";
+import type { MessageId } from "./messages.ts";
+import { decodeLeniently } from "./msgpack-lenient.ts";
+import { scanMsgpack } from "./msgpack-scan.ts";
 
 /** How messages become frames and back. Both codecs carry the same messages; MessagePack carries bytes too. */
 export interface Codec {
@@ -20,15 +24,31 @@ export interface Codec {
   encode(message: unknown): string | Uint8Array;
   /** The frame of the notification `ack`, of which there are as many as of all others together. */
   encodeAck(n: number): string | Uint8Array;
+  /** Messages that are encoded already, as one frame that holds them as a batch. */
+  joinBatch(frames: readonly (string | Uint8Array)[]): string | Uint8Array;
   /**
-   * The plain value (see `assertPlain`) of a frame from anywhere. It shares no memory with the frame.
-   * Throws MusterError `parse_error`.
+   * The value of a frame from anywhere: null, booleans, numbers, text, bytes, arrays and plain objects of these, and
+   * `Unfit` where the frame has something else. What no message may hold is for `contentFault` to find. The value shares
+   * no memory with the frame, and no key in it touches a prototype. Of a key that stands there twice the last counts.
+   *
+   * @param bounds looked at in the bytes of a binary frame or a UTF-8 text, before anything is built
+   * @throws MusterError `parse_error` for what is no value; `FrameTooRich` past the bounds
    */
-  decode(frame: string | Uint8Array): unknown;
+  decode(frame: string | Uint8Array, bounds?: FrameBounds): unknown;
+}
+
+/** The frame holds more than it may; it was not decoded, but for the id of its message. */
+export class FrameTooRich extends MusterError {
+  override name = "FrameTooRich";
+  readonly id: MessageId | null;
+
+  constructor(id: MessageId | null, { message }: TooMuch) {
+    super("invalid_request", `Not a message: ${message}.`);
+    this.id = id;
+  }
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** JSON text, each message marked as JSON-RPC 2.0. */
 export const jsonCodec: Codec = {
@@ -37,18 +57,18 @@ export const jsonCodec: Codec = {
   binary: false,
   encode: (message) => JSON.stringify(Array.isArray(message) ? message.map(marked) : marked(message)),
   encodeAck: (n) => `{"jsonrpc":"2.0","method":"ack","params":{"n":${n}}}`,
-  decode(frame) {
+  joinBatch: (frames) => `[${frames.join(",")}]`,
+  decode(frame, bounds = NO_BOUNDS) {
+    if (typeof frame !== "string" && bounds !== NO_BOUNDS && !isWithin(frame, bounds))
+      throw new FrameTooRich(idInJson(frame), new TooMuch(bounds));
     const text = typeof frame === "string" ? frame : textOf(frame);
     if (text === "") throw bad("an empty frame holds no message");
-    let value: unknown;
     try {
-      value = JSON.parse(text);
+      return JSON.parse(text);
     } catch {
       // The parser's own words quote the frame, which can hold a token.
       throw bad("the frame is not valid JSON");
     }
-    if (countMembers(value) !== membersWritten(text)) throw bad("an object has the same key twice");
-    return value;
   },
 };
 
@@ -62,6 +82,10 @@ const unpackr = new Unpackr({
   int64AsType: "number",
 });
 
+/** How a batch of any length begins: the mark of an array, and its length in four bytes. */
+const ARRAY_32 = 0xdd;
+const BATCH_HEAD = 5;
+
 /** Plain MessagePack: no extension types, so any language's library reads and writes it. */
 export const msgpackCodec: Codec = {
   name: "msgpack",
@@ -69,19 +93,27 @@ export const msgpackCodec: Codec = {
   binary: true,
   encode: (message) => packr.encode(message),
   encodeAck: (n) => packr.encode({ method: "ack", params: { n } }),
-  decode(frame) {
+  joinBatch(frames) {
+    const parts = frames.filter((frame) => typeof frame !== "string");
+    const batch = new Uint8Array(parts.reduce((sum, { length }) => sum + length, BATCH_HEAD));
+    batch[0] = ARRAY_32;
+    new DataView(batch.buffer).setUint32(1, parts.length);
+    let at = BATCH_HEAD;
+    for (const part of parts) {
+      batch.set(part, at);
+      at += part.length;
+    }
+    return batch;
+  },
+  decode(frame, bounds = NO_BOUNDS) {
     if (typeof frame === "string") throw bad("a text frame where MessagePack is spoken; send binary frames");
     if (frame.length === 0) throw bad("an empty frame holds no message");
-    let members: number;
-    let value: unknown;
     try {
-      members = checkMsgpack(frame);
-      value = unpackr.decode(frame);
+      return scanMsgpack(frame, bounds).isOdd ? decodeLeniently(frame) : unpackr.decode(frame);
     } catch (error) {
+      if (error instanceof TooMuch) throw new FrameTooRich(idInMsgpack(frame), error);
       throw bad(`the frame is not valid MessagePack: ${error instanceof Error ? error.message : error}`);
     }
-    if (countMembers(value) !== members) throw bad("a map has the same key twice");
-    return value;
   },
 };
 
@@ -90,68 +122,9 @@ export function codecFor(subprotocol: string): Codec | undefined {
   return [jsonCodec, msgpackCodec].find((codec) => codec.subprotocol === subprotocol);
 }
 
-/**
- * Holds a value to what messages are made of: null, booleans, finite numbers, well-formed text, bytes (`Uint8Array`),
- * arrays and plain objects of these, no deeper than MAX_DEPTH, without the keys by which JavaScript objects are attacked.
- * Throws MusterError `parse_error`.
- */
-export function assertPlain(value: unknown): void {
-  countMembers(value);
+function isWithin(frame: Uint8Array, { elements, channelNumbers }: FrameBounds): boolean {
+  return scanJson(frame, { maxElements: elements, maxChannelNumbers: channelNumbers }) === null;
 }
-
-/** Asserts that a value is plain, and counts the members of all its objects. */
-function countMembers(value: unknown, depth = 0): number {
-  switch (typeof value) {
-    case "string":
-      if (LONE_SURROGATE.test(value)) throw bad("text holds half of a surrogate pair");
-      return 0;
-    case "number":
-      if (!Number.isFinite(value)) throw bad("numbers must be finite");
-      return 0;
-    case "boolean":
-      return 0;
-    case "object":
-      break;
-    default:
-      throw bad(`a value of type ${typeof value} is not allowed`);
-  }
-  if (value === null || value instanceof Uint8Array) return 0;
-  if (depth === MAX_DEPTH) throw bad(`values are nested deeper than ${MAX_DEPTH} levels`);
-  let members = 0;
-  if (Array.isArray(value)) {
-    for (const item of value) members += countMembers(item, depth + 1);
-    return members;
-  }
-  if (!isPlainObject(value)) throw bad("only plain objects are allowed");
-  for (const key in value) {
-    if (key === "__proto__" || key === "constructor" || key === "prototype")
-      throw bad(`the key ${key} is not allowed`);
-    if (LONE_SURROGATE.test(key)) throw bad("a key holds half of a surrogate pair");
-    members += 1 + countMembers(value[key], depth + 1);
-  }
-  return members;
-}
-
-function isPlainObject(value: object): value is Record<string, unknown> {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
-}
-
-/** How many members the objects of valid JSON are written with: its colons outside of text. */
-function membersWritten(json: string): number {
-  let members = 0;
-  for (let i = 0; i < json.length; i++) {
-    const character = json.charCodeAt(i);
-    if (character === COLON) members++;
-    else if (character === QUOTE)
-      for (i++; json.charCodeAt(i) !== QUOTE; i++) if (json.charCodeAt(i) === BACKSLASH) i++;
-  }
-  return members;
-}
-
-const COLON = 0x3a;
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 
 function marked(message: unknown): unknown {
   return typeof message === "object" && message !== null ? { jsonrpc: "2.0", ...message } : message;

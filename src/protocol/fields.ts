@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { durationSchema } from "./duration.ts";
+import { isJsonObject, isStorable, jsonFault, STORABLE } from "./json-fault.ts";
 import { PAGE } from "./limits.ts";
 
 /** Fields that many messages share. */
@@ -25,10 +26,6 @@ export const day = z.iso
 const LONGEST_LIFE_MS = 100 * 365 * 86_400_000;
 /** How long something is good for, read as milliseconds. */
 export const lifetime = durationSchema.refine((ms) => ms <= LONGEST_LIFE_MS, "must be at most 36500d");
-
-/** What Postgres cannot store as text or JSON, and no honest text has: U+0000 and halves of characters. */
-const isStorable = (text: string) => !text.includes("\u0000") && text.isWellFormed();
-const STORABLE = "must be well-formed text without the character U+0000";
 
 /** Text of a bounded length, as it is. */
 export const text = (most: number) =>
@@ -61,39 +58,22 @@ export const page = {
 };
 export const offset = z.number().int().min(0).max(1_000_000_000).optional();
 
-const encoder = new TextEncoder();
-const isStorableJson = (value: Json): boolean =>
-  typeof value === "string"
-    ? isStorable(value)
-    : typeof value !== "object" ||
-      value === null ||
-      Object.entries(value).every(([key, inner]) => isStorable(key) && isStorableJson(inner));
-
-/** A free value's own nesting: an answer or a push that carries it adds its levels, and stays within MAX_DEPTH. */
-const MAX_VALUE_DEPTH = 16;
-const TOO_DEEP = `must not be nested deeper than ${MAX_VALUE_DEPTH} levels`;
-const isShallow = (value: Json, room = MAX_VALUE_DEPTH): boolean =>
-  typeof value !== "object" ||
-  value === null ||
-  (room > 0 && Object.values(value).every((inner) => isShallow(inner, room - 1)));
-
-const jsonBytes = (value: Json) => encoder.encode(JSON.stringify(value)).length;
-
 /** Any JSON value of at most `mostBytes` as JSON. */
 export const jsonValue = (mostBytes: number) =>
-  z
-    .json()
-    .refine((value) => jsonBytes(value) <= mostBytes, `must be at most ${mostBytes} bytes as JSON`)
-    .refine((value) => isShallow(value), TOO_DEEP)
-    .refine(isStorableJson, STORABLE);
+  z.custom<Json>().check(({ value, issues }) => judge(value, mostBytes, issues));
 
 /** A free JSON object of at most `mostBytes` as JSON. */
 export const jsonObject = (mostBytes: number) =>
-  z
-    .record(z.string(), z.json(), "must be an object")
-    .refine((value) => jsonBytes(value) <= mostBytes, `must be at most ${mostBytes} bytes as JSON`)
-    .refine((value) => isShallow(value), TOO_DEEP)
-    .refine(isStorableJson, STORABLE);
+  z.custom<Record<string, Json>>().check(({ value, issues }) => {
+    if (isJsonObject(value)) judge(value, mostBytes, issues);
+    else issues.push({ code: "custom", message: "must be an object", input: value });
+  });
+
+/** By our own walk, which ends at the first fault: the library's would find, and keep, one for each value there is. */
+function judge(value: unknown, mostBytes: number, issues: z.core.$ZodRawIssue[]): void {
+  const fault = jsonFault(value, mostBytes);
+  if (fault) issues.push({ code: "custom", ...fault, input: value });
+}
 
 /** Any JSON value. */
 export type Json = z.core.util.JSONType;

@@ -7,6 +7,9 @@ export const LIMITS = {
   max_channels: 10_000,
 } as const;
 
+/** The same before the session has a token or an attached agent: whoever it is may not yet send much. */
+export const STRANGER_LIMITS = { ...LIMITS, max_frame_bytes: 16_384 } as const;
+
 /** How long a session may wait before its `hello`, in milliseconds. */
 export const HELLO_DEADLINE_MS = 10_000;
 /** A peer silent for longer (it answers pings by itself) is closed, in seconds. */

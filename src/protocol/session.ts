@@ -1,8 +1,33 @@
 import { z } from "zod";
 import { agent, heartbeatReport } from "./agents.ts";
+import type { Fault } from "./content.ts";
 import { id, text, time } from "./fields.ts";
+import { SERVER_BOUNDS } from "./frame-bounds.ts";
 
-const channel = z.number().int().min(0).max(0xffff_ffff);
+const GREATEST_CHANNEL = 0xffff_ffff;
+const channel = z.number().int().min(0).max(GREATEST_CHANNEL);
+/** Channels of one message. */
+const MOST_NAMED = SERVER_BOUNDS.channelNumbers;
+
+/** Numbers of channels: an array or, as bytes, little-endian u32s. Whoever reads them stops at the first that is none. */
+const channels = z.custom<readonly number[] | Uint8Array>().check(({ value, issues }) => {
+  const fault = channelsFault(value);
+  if (fault) issues.push({ code: "custom", ...fault, input: value });
+});
+
+function channelsFault(value: unknown): Fault | undefined {
+  const isBytes = value instanceof Uint8Array;
+  if (!isBytes && !Array.isArray(value))
+    return { path: [], message: "must be an array of channels, or bytes of little-endian u32s" };
+  if (isBytes && value.length % 4 !== 0)
+    return { path: [], message: "must have four bytes for each channel" };
+  if (value.length > (isBytes ? 4 : 1) * MOST_NAMED)
+    return { path: [], message: `must name at most ${MOST_NAMED} channels` };
+  if (isBytes) return undefined;
+  const place = value.findIndex((ch) => !Number.isInteger(ch) || ch < 0 || ch > GREATEST_CHANNEL);
+  if (place === -1) return undefined;
+  return { path: [place], message: `must be a whole number from 0 to ${GREATEST_CHANNEL}` };
+}
 /** Numbers heartbeats within a session, rising. */
 const beatNumber = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 
@@ -35,7 +60,11 @@ export const sessionMethods = {
       ...z.object(attached).partial().shape,
     }),
   },
-  "agent.attach": { params: z.strictObject({ token: text(500) }), result: z.object(attached) },
+  "agent.attach": {
+    params: z.strictObject({ token: text(500) }),
+    // What the session may do from its first agent on.
+    result: z.object({ ...attached, limits: z.record(z.string(), z.number()).optional() }),
+  },
   "agent.detach": {
     params: z.strictObject({ ch: channel.default(0), offline: z.boolean().default(false) }),
     result: z.object({}),
@@ -47,7 +76,7 @@ export const sessionMethods = {
   heartbeats: {
     params: z.strictObject({
       n: beatNumber,
-      chs: z.union([z.array(channel).max(100_000), z.instanceof(Uint8Array)]),
+      chs: channels,
     }),
     result: z.object({}),
   },

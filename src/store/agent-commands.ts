@@ -106,8 +106,8 @@ function listOf(database: Queries, where: Fragment): List {
     columns: database`t.*`,
     source: database`agent_commands t`,
     where,
-    weight: database`600 + coalesce(octet_length(t.args::text), 0) + coalesce(octet_length(t.result::text), 0)
-      + coalesce(octet_length(t.error::text), 0)`,
+    heavy: database`coalesce(pg_column_size(t.args), 0) + coalesce(pg_column_size(t.result), 0)
+      + coalesce(pg_column_size(t.error), 0)`,
   };
 }
 

@@ -96,7 +96,7 @@ function listOf(
   return {
     columns: shown(database),
     source: database`agents t join presence p on p.agent_no = t.no`,
-    weight: database`800 + pg_column_size(t.heartbeat_config) + coalesce(pg_column_size(t.identity_profile), 0)
+    heavy: database`pg_column_size(t.heartbeat_config) + coalesce(pg_column_size(t.identity_profile), 0)
       + coalesce(octet_length(t.identity_template), 0) + coalesce(octet_length(t.soul_template), 0)
       + coalesce(pg_column_size(p.reported), 0)`,
     where: database`

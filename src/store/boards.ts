@@ -52,6 +52,7 @@ export function listBoards(
     {
       columns: database`t.*`,
       source: database`boards t`,
+      heavy: database`coalesce(octet_length(t.objective), 0) + coalesce(pg_column_size(t.success_metrics), 0)`,
       where: database`t.organization_id = ${organizationId}
         ${gatewayId === undefined ? database`` : database`and t.gateway_id = ${gatewayId}`}`,
     },

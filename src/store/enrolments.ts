@@ -50,6 +50,7 @@ export function listEnrolments(
     {
       columns: database`t.*`,
       source: database`enrolments t`,
+      heavy: database`0`,
       where: database`t.organization_id = ${organizationId}
         ${boardId === undefined ? database`` : database`and t.board_id = ${boardId}`}`,
     },

@@ -61,6 +61,7 @@ export function listGateways(
     {
       columns: database`t.*`,
       source: database`gateways t`,
+      heavy: database`octet_length(t.name) + coalesce(octet_length(t.url), 0) + coalesce(octet_length(t.workspace_root), 0)`,
       where: database`t.organization_id = ${organizationId}`,
     },
     page,

@@ -60,6 +60,7 @@ export function listTasks(
     {
       columns: database`t.*`,
       source: database`tasks t`,
+      heavy: database`octet_length(t.title) + coalesce(octet_length(t.description), 0)`,
       where: database`t.organization_id = ${organizationId}
         ${boardId === undefined ? database`` : database`and t.board_id = ${boardId}`}
         ${agentId === undefined ? database`` : database`and t.assigned_agent_id = ${agentId}`}

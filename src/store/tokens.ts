@@ -53,6 +53,7 @@ export function listUserTokens(
     {
       columns: database`t.*`,
       source: database`user_tokens t`,
+      heavy: database`octet_length(t.name)`,
       where: database`t.organization_id = ${filter.organizationId} and t.user_id = ${filter.userId}`,
     },
     page,
