@@ -181,7 +181,7 @@ test("B13 the SDK's agent does a command once by its id, also when it is deliver
   const begun = new Promise<void>((resolve) => {
     const agent = connectAgent({ url: server.url, token, random: () => 0 });
     t.after(async () => (await agent).stop());
-    agent.then((connected) =>
+    void agent.then((connected) =>
       connected.onCommand("do", async (_args, { id }) => {
         done.push(id);
         resolve();

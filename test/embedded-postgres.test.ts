@@ -90,7 +90,7 @@ const statusOf = async (pid: number, field: string) =>
 /** Waits for its end. It does not keep the process alive, so awaiting `exited` alone would let the process end. */
 async function endOf({ exited }: EmbeddedPostgres): Promise<Awaited<EmbeddedPostgres["exited"]>> {
   let end: Awaited<typeof exited> | undefined;
-  exited.then((how) => {
+  void exited.then((how) => {
     end = how;
   });
   return until(() => end, { what: "the end of Postgres" });

@@ -99,16 +99,16 @@ export class Lifecycle {
     );
     running.done = done;
     this.#running.set(id, running);
-    done.then(() => {
+    void done.finally(() => {
       if (this.#running.get(id)?.abort === abort) this.#running.delete(id);
     });
     // Apart from `done`: while Postgres is away the answer waits, and the server must be able to stop.
-    performed.then(
-      (deed) => {
+    performed
+      .catch(() => null)
+      .then((deed) => {
         if (deed && !abort.signal.aborted) this.#report(index, id, { step, generation }, deed);
-      },
-      () => {},
-    );
+      })
+      .catch((error) => this.#log.error({ err: error, agent: id, step }, "a step's answer was lost"));
   }
 
   /** After a start: goes on with what was under way. */
@@ -183,11 +183,12 @@ export class Lifecycle {
     const event: AgentEvent = failure
       ? { type: "step.failed", ...about, ...failure, jitter: Math.random() }
       : { type: "step.done", ...about, remarks };
-    this.#actors.send(index, event, { lasting: true }).then(
-      () => {
+    this.#actors
+      .send(index, event, { lasting: true })
+      .then(() => {
         if (this.#registry.idOf(index) !== id) this.#cleanUp(assignment);
-      },
-      (error) => {
+      })
+      .catch((error) => {
         this.#log.error(
           { err: error, agent: id, ...of },
           "a step's answer was refused; the step is begun again",
@@ -197,8 +198,7 @@ export class Lifecycle {
           const isCurrent = context.step === of.step && context.generation === of.generation;
           if (this.#registry.idOf(index) === id && isCurrent) this.begin(index);
         });
-      },
-    );
+      });
   }
 
   /** Carries out one step; null when there is no agent any more. */

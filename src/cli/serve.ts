@@ -95,7 +95,7 @@ async function untilOnline(
   asked: Promise<unknown>,
 ): Promise<void> {
   const client = await connect({ url, token });
-  asked.then(() => client.close());
+  void asked.then(() => client.close());
   try {
     for await (const change of client.watch("agents")) {
       if (change.kind === "seen" || change.kind === "end") continue;

@@ -78,10 +78,10 @@ class BoardNames {
     if (known !== undefined) return known;
     const short = id.slice(0, 8);
     this.#names.set(id, short);
-    this.#client.request("board.get", { board_id: id }).then(
-      ({ board }) => this.#names.set(id, board.name),
-      () => short,
-    );
+    this.#client
+      .request("board.get", { board_id: id })
+      .then(({ board }) => this.#names.set(id, board.name))
+      .catch(() => short);
     return short;
   }
 }

@@ -45,7 +45,10 @@ export class Commands {
       this.#forgetOldest();
     };
     // A rejection is for whoever awaits it here; kept, it must not count as unhandled.
-    outcome.result.then(done, () => done(null));
+    outcome.result
+      .catch(() => null)
+      .then(done)
+      .catch(() => {});
     return outcome.result;
   }
 

@@ -60,7 +60,7 @@ export class WatchBuffer<T> {
     if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
-    for (const reader of this.#readers.splice(0)) this.next().then(reader.resolve, reader.reject);
+    for (const reader of this.#readers.splice(0)) this.next().then(reader.resolve).catch(reader.reject);
   }
 
   next(): Promise<IteratorResult<WatchChange<T>>> {

@@ -99,12 +99,13 @@ export class Deliveries {
 
   /** Most agents that come have no commands waiting: that is looked up for many of them at once. */
   #lookFor(agentId: string, channel: Channel): void {
-    this.#lookups.agentWithCommands(agentId).then(
-      (found) => {
+    this.#lookups
+      .agentWithCommands(agentId)
+      .then((found) => {
         const pump = found && this.#pumpOf(agentId);
         if (pump) this.#pump(agentId, pump, true);
-      },
-      (error) => {
+      })
+      .catch((error) => {
         this.#log.warn(
           { err: error, agent: agentId },
           "commands could not be looked for; they are soon again",
@@ -112,8 +113,7 @@ export class Deliveries {
         this.#clock.after(RETRY_MS, () => {
           if (this.#channelOf(agentId) === channel) this.#lookFor(agentId, channel);
         });
-      },
-    );
+      });
   }
 
   #channelOf(agentId: string): Channel | undefined {

@@ -206,8 +206,9 @@ export class AgentChannel implements Channel, SlowBeat, Waiting {
   #carry(event: SlowEvent): void {
     const { acknowledgements, services } = this.#host;
     const { registry, actors, beats, clock, log } = services;
-    actors.send(this.index, event, { lasting: true }).then(
-      () => {
+    actors
+      .send(this.index, event, { lasting: true })
+      .then(() => {
         const next = this.#next;
         this.#next = undefined;
         this.waitingSince = -1;
@@ -219,16 +220,15 @@ export class AgentChannel implements Channel, SlowBeat, Waiting {
           beats.expect(acknowledgements);
         }
         if (this.waitingSince === -1) acknowledgements.release(this);
-      },
-      (error) => {
+      })
+      .catch((error) => {
         if (registry.idOf(this.index) !== this.agentId) return acknowledgements.release(this);
         log.warn(
           { err: error, agent: this.agentId },
           "a heartbeat could not be committed; it is tried again",
         );
         clock.after(RETRY_MS, () => this.#carry(event));
-      },
-    );
+      });
   }
 }
 

@@ -37,6 +37,8 @@ interface Reply {
 /** Takes the answer to a request, and what is to follow once it has been sent. */
 type Later = (answer: Frame, after?: () => unknown) => void;
 
+type IncomingRequest = Extract<Incoming, { kind: "request" }>;
+
 /** A message that is encoded already. */
 type Frame = string | Uint8Array;
 
@@ -153,7 +155,7 @@ export class Dispatcher {
         this.#queue.add({
           answerBytes: method.endsWith(".list") || SAYS_MUCH.has(method) ? PAGE_BYTES : USUAL_BYTES,
           run: () => this.#run(incoming, later),
-          refuse: (why) => later(this.#failure(id, method, why)),
+          refuse: (why) => this.#hand(incoming, later, this.#failure(id, method, why)),
         });
         return undefined;
       }
@@ -170,7 +172,8 @@ export class Dispatcher {
     return this.#failure(id, "invalid", why);
   }
 
-  async #run({ id, method, params }: Extract<Incoming, { kind: "request" }>, later: Later): Promise<void> {
+  async #run(request: IncomingRequest, later: Later): Promise<void> {
+    const { id, method, params } = request;
     let answer: Frame;
     let after: Reply["after"];
     try {
@@ -180,6 +183,11 @@ export class Dispatcher {
     } catch (error) {
       answer = this.#failure(id, method, error);
     }
+    this.#hand(request, later, answer, after);
+  }
+
+  /** Hands an answer on. That it cannot be sent is for the log. */
+  #hand({ id, method }: IncomingRequest, later: Later, answer: Frame, after?: Reply["after"]): void {
     try {
       later(answer, after);
     } catch (error) {

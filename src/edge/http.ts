@@ -70,7 +70,8 @@ export function serve(
     .catch((error: unknown) => refusalFor(error, incoming.isAborted(), log))
     .then((answer) => {
       if (!incoming.isAborted()) res.cork(() => write(res, answer));
-    });
+    })
+    .catch((err) => log.error({ err }, "an HTTP answer could not be written"));
 }
 
 /** Writes an answer whole. */

@@ -86,7 +86,7 @@ export class RequestQueue {
   #begin(job: Job): void {
     this.#atWork += 1;
     this.#reservedBytes += job.answerBytes;
-    job.run().finally(() => {
+    void job.run().finally(() => {
       this.#atWork -= 1;
       this.#reservedBytes -= job.answerBytes;
       this.pump();

@@ -120,7 +120,7 @@ export class Subscriptions {
     const done = () => {
       if (this.#turns.get(topic) === turn) this.#turns.delete(topic);
     };
-    turn.then(done, done);
+    turn.catch(() => {}).finally(done);
     return turn;
   }
 

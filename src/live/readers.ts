@@ -182,7 +182,7 @@ export class Readers {
       if (readings.get(cursor) === reading) readings.delete(cursor);
       if (readings.size === 0 && this.#readings.get(topic) === readings) this.#readings.delete(topic);
     };
-    reading.page.then(done, done);
+    reading.page.catch(() => {}).finally(done);
     return reading;
   }
 

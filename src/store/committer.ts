@@ -121,7 +121,9 @@ export function createCommitter({
       stopwatch();
       const told = tell(group, results);
       telling.add(told);
-      told.then(() => telling.delete(told));
+      told
+        .catch((error) => log.error({ err: error }, "what was committed could not be told"))
+        .finally(() => telling.delete(told));
     } catch (error) {
       if (isUnavailable(error)) {
         availability.lost(error);

@@ -39,7 +39,7 @@ export class PoolSocket extends Socket {
     if (event !== "close" || this.writableEnded) return super.emit(event, ...args);
     // To a client whose sockets have all closed, ending is done, and it forgets the queries that wait for a connection.
     Object.defineProperty(this, "readyState", { value: "readOnly" });
-    this.#events.lost(this.#ready).then(() => super.emit(event, ...args));
+    void this.#events.lost(this.#ready).finally(() => super.emit(event, ...args));
     return true;
   }
 

@@ -219,17 +219,17 @@ export class Link {
       () =>
         new Promise<void>((settled) => {
           if (!isCurrent()) return settled();
-          parts.device(gateway).then(
-            (device) => {
+          parts
+            .device(gateway)
+            .then((device) => {
               if (!isCurrent()) return settled();
               this.#open(device, isCurrent, settled);
-            },
-            (error) => {
+            })
+            .catch((error) => {
               settled();
               parts.log.warn({ err: error, gateway: this.gatewayId }, "a gateway's key could not be read");
               if (isCurrent()) this.#fail(unreadableKey());
-            },
-          );
+            });
         }),
     );
   }
