@@ -185,7 +185,7 @@ test("load says what is wrong with its command line, and does nothing", async (t
       path,
       ...words,
     ]);
-    assert.deepEqual([code, out, err], [2, "", `error: ${message}\nSee \`muster load --help\`.\n`]);
+    assert.deepEqual([code, out, err], [2, "", `error: ${message}\nSee \`npx --no muster load --help\`.\n`]);
   }
 });
 

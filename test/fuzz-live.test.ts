@@ -38,7 +38,9 @@ for (let start = 0; start < seeds.length; start += TOGETHER) {
     const found = await Promise.all(worlds.map(async (world) => ({ world, wrong: await settle(world) })));
     for (const { world, wrong } of found) {
       if (wrong.length === 0) continue;
-      t.diagnostic(`seed ${world.seed} failed; alone: FUZZ_SEED=${world.seed} npx tsx test/run.ts fuzz-live`);
+      t.diagnostic(
+        `seed ${world.seed} failed; alone: FUZZ_SEED=${world.seed} npx --no tsx test/run.ts fuzz-live`,
+      );
       t.diagnostic(world.log.join(" "));
     }
     t.diagnostic(JSON.stringify(tallyOf(worlds)));

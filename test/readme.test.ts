@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
@@ -73,6 +73,23 @@ test("the README's verbs are those of the command line", () => {
   );
 });
 
+test("no line that people are told to type runs a stranger's package", () => {
+  const { name, bin } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8"));
+  assert.match(name, /^@[a-z-]+\/muster$/);
+  assert.equal(JSON.parse(readFileSync(join(packageRoot, "package-lock.json"), "utf8")).name, name);
+  const sources = readdirSync(join(packageRoot, "src"), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => readFileSync(join(packageRoot, "src", file), "utf8"));
+  for (const text of [README, ...sources]) {
+    for (const [line] of text.matchAll(/\bnpx .*/g)) assert.match(line, /^npx --no muster/);
+    // Its own name is not on the path of who has run `npm ci`, and elsewhere it may be anything.
+    for (const [line] of text.matchAll(/^ *muster .*|`muster (call|serve|watch|token).*/gm))
+      assert.fail(line);
+    for (const [, from] of text.matchAll(/from "([^".]*muster[^"]*)"/g)) assert.equal(from, `${name}/client`);
+  }
+  assert.deepEqual(Object.keys(bin), ["muster"]);
+});
+
 test("the README's frames are what a server sends and takes", async (t) => {
   const server = await startTestServer(t);
   const bindings: Bindings = new Map([["OWNER_TOKEN", server.organization.token]]);
@@ -127,7 +144,7 @@ function program(t: TestContext, name: string, environment: Record<string, strin
   assert.ok(block, `the README has no ${name}`);
   const file = join(folder(t), name.replace(/\.js$/, ".mjs"));
   const client = pathToFileURL(join(packageRoot, "src/client/index.ts")).href;
-  writeFileSync(file, block.text.replace('"muster/client"', JSON.stringify(client)));
+  writeFileSync(file, block.text.replace('"@muster-server/muster/client"', JSON.stringify(client)));
   const child: ChildProcess = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), file], {
     env: { PATH: process.env.PATH, ...environment },
     stdio: ["ignore", "pipe", "inherit"],

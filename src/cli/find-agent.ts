@@ -1,4 +1,5 @@
 import type { Client } from "../client/index.ts";
+import { PROGRAM } from "./program.ts";
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const PAGE = 500;
@@ -12,5 +13,5 @@ export async function findAgentId(client: Client, agent: string): Promise<string
   const [one, other] = found;
   if (one && !other) return one.id;
   if (other) throw new Error(`there are ${found.length} agents named ${agent}: name one by its id`);
-  throw new Error(`there is no agent named ${agent}; \`muster call agent.list\` shows them`);
+  throw new Error(`there is no agent named ${agent}; \`${PROGRAM} call agent.list\` shows them`);
 }

@@ -4,12 +4,13 @@ import { stripVTControlCharacters } from "node:util";
 import { type CommandDef, defineCommand, renderUsage, runCommand } from "citty";
 import { MusterError } from "../client/index.ts";
 import { version } from "../package-root.ts";
+import { PROGRAM } from "./program.ts";
 import { suggest } from "./suggest.ts";
 import { plainLines } from "./text.ts";
 import { checkArguments, UsageError } from "./usage.ts";
 
 const muster = defineCommand({
-  meta: { name: "muster", version, description: "A realtime control plane for fleets of agents" },
+  meta: { name: PROGRAM, version, description: "A realtime control plane for fleets of agents" },
   // Loaded when they are called: only `serve` needs the server.
   subCommands: {
     serve: () => import("./serve.ts").then((verb) => verb.default),
@@ -27,7 +28,7 @@ process.exitCode = await main(process.argv.slice(2));
 
 /** Runs one command line. Returns the exit code: 0 done, 1 failed, 2 wrong usage. */
 async function main(words: string[]): Promise<number> {
-  let path = ["muster"];
+  let path = [PROGRAM];
   try {
     if (words.length === 1 && (words[0] === "--version" || words[0] === "-v")) {
       console.log(version);
@@ -49,7 +50,9 @@ async function main(words: string[]): Promise<number> {
   } catch (error) {
     process.stderr.write(`error: ${plainLines(messageOf(error))}\n`);
     if (!(error instanceof UsageError)) return 1;
-    process.stderr.write(`See \`${error.verb ?? path.join(" ")} --help\`.\n`);
+    const verb = error.verb ?? path.join(" ");
+    // A flag right behind the program's name would be taken by the tool that runs it.
+    process.stderr.write(`See \`${verb === PROGRAM ? verb : `${verb} --help`}\`.\n`);
     return 2;
   }
 }

@@ -8,6 +8,7 @@ import { createLog, type Log } from "../log.ts";
 import { version } from "../package-root.ts";
 import { type Server, startServer } from "../server.ts";
 import { isUnavailable } from "../store/database.ts";
+import { PROGRAM } from "./program.ts";
 import { stopAsked } from "./stop-asked.ts";
 
 export default defineCommand({
@@ -82,8 +83,8 @@ async function welcome(
   }
   log.info(
     agents.length > 0
-      ? "look next, in another terminal here: `npx muster watch` shows the agents live, `npx muster call agent.list` lists them"
-      : 'look next, in another terminal here: `npx muster call gateway.create \'{"name":"Workers","kind":"direct"}\'` makes a gateway; a board and agents come after it (see the README)',
+      ? `look next, in another terminal here: \`${PROGRAM} watch\` shows the agents live, \`${PROGRAM} call agent.list\` lists them`
+      : `look next, in another terminal here: \`${PROGRAM} call gateway.create '{"name":"Workers","kind":"direct"}'\` makes a gateway; a board and agents come after it (see the README)`,
   );
 }
 

@@ -3,13 +3,14 @@ import { join } from "node:path";
 import { z } from "zod";
 import { type Client, type ClientOptions, connect, MusterError } from "../client/index.ts";
 import { version } from "../package-root.ts";
+import { PROGRAM } from "./program.ts";
 import { readTokenFile } from "./token-file.ts";
 
 /** The flags by which every verb finds its server. */
 export const targetArgs = {
   url: {
     type: "string",
-    description: "The server's address; else MUSTER_URL, else the credentials that `muster serve` keeps",
+    description: "The server's address; else MUSTER_URL, else the credentials that `serve` keeps",
   },
   token: { type: "string", description: "Your token; else MUSTER_TOKEN, else the kept credentials" },
   "token-file": { type: "string", description: "A file that holds the token" },
@@ -42,7 +43,7 @@ export function findUrl(flags: Flags, environment: Environment): string {
   const url = flags.url || environment.MUSTER_URL || readCredentials(environment)?.url;
   if (url) return url;
   throw new Error(
-    `no server is known: start one here with \`muster serve\` (it keeps ${credentialsPath(environment)}), ` +
+    `no server is known: start one here with \`${PROGRAM} serve\` (it keeps ${credentialsPath(environment)}), ` +
       "or give --url and --token, or set MUSTER_URL and MUSTER_TOKEN",
   );
 }
@@ -59,7 +60,9 @@ export async function openClient(
     if (!(error instanceof MusterError) || error.reason !== "unavailable") throw error;
     // Without a close code it was the server itself that said so: it was reached, and is not what is missing.
     if (error.details.close_code === undefined) throw error;
-    throw new Error(`cannot reach ${target.url} (${error.message}); is the server running? \`muster serve\``);
+    throw new Error(
+      `cannot reach ${target.url} (${error.message}); is the server running? \`${PROGRAM} serve\``,
+    );
   }
 }
 

@@ -2,6 +2,7 @@ import { defineCommand } from "citty";
 import type { Client, Result } from "../client/index.ts";
 import { parseDuration } from "../protocol/duration.ts";
 import { printJson, printLine, quietOnBrokenPipe } from "./output.ts";
+import { PROGRAM } from "./program.ts";
 import { openClient, targetArgs } from "./target.ts";
 import { fit, plain } from "./text.ts";
 import { UsageError } from "./usage.ts";
@@ -28,7 +29,7 @@ const create = defineCommand({
       if (args.json) return printJson(made);
       await printLine(made.token);
       console.error(
-        `Keep it now: it is not shown again. To revoke it: muster token delete ${made.user_token.id}`,
+        `Keep it now: it is not shown again. To revoke it: ${PROGRAM} token delete ${made.user_token.id}`,
       );
     });
   },
@@ -50,14 +51,14 @@ const list = defineCommand({
 const remove = defineCommand({
   meta: { name: "delete", description: "Revoke a token; its live connections end" },
   args: {
-    id: { type: "positional", required: true, description: "As `muster token list` shows it" },
+    id: { type: "positional", required: true, description: "As `token list` shows it" },
     ...targetArgs,
   },
   run: ({ args }) =>
     withClient(args, async (client) => {
       // To delete what is not there succeeds; but who mistypes an id must not believe that the token is dead.
       if (!(await allTokens(client)).some(({ id }) => id === args.id))
-        throw new Error(`no token of yours has the id ${args.id}; \`muster token list\` shows them`);
+        throw new Error(`no token of yours has the id ${args.id}; \`${PROGRAM} token list\` shows them`);
       await client.request("user_token.delete", { token_id: args.id });
       await printLine(`deleted ${plain(args.id)}`);
     }),

@@ -4,7 +4,7 @@ import type { ArgsDef } from "citty";
 /** The command line cannot mean anything: exit code 2. */
 export class UsageError extends Error {
   override name = "UsageError";
-  /** The verb whose help tells what would be right, like `muster token`; undefined: the one that was called. */
+  /** The verb whose help tells what would be right, as it is called; undefined: the one that was called. */
   readonly verb: string | undefined;
 
   constructor(message: string, verb?: string) {

@@ -92,7 +92,7 @@ It beats for you for as long as it is connected, and connects again by itself:
 
 \`\`\`js
 import { readFile, writeFile } from "node:fs/promises";
-import { connectAgent } from "muster/client";
+import { connectAgent } from "@muster-server/muster/client";
 
 const tokenFile = {{ token_file | json }};
 const agent = await connectAgent({
