@@ -92,3 +92,28 @@ test("events of many heartbeats at once", async (t) => {
     );
   });
 });
+
+test("P20 an agent that beats many times before a flush leaves one event for it", async (t) => {
+  const server = await startTestServer(t, {
+    environment: { MUSTER_HEARTBEAT_EVENTS: "every", MUSTER_COMMIT_INTERVAL: "100ms" },
+  });
+  const owner = await server.wire();
+  const { board } = await server.board(owner);
+  const { agent, token } = await owner.call("agent.create", { name: "Ada", board_id: board.id });
+  const wire = await server.wire({ token });
+  await wire.call("heartbeat");
+  const COUNT = 5_000;
+  for (let n = 1; n <= COUNT; n++) wire.send({ method: "heartbeat", params: { n } });
+  await wire.next("the last acknowledgement", ({ method, params }) => method === "ack" && params.n === COUNT);
+  const [row] = await server.database<
+    { count: number }[]
+  >`select count(*) from activity where agent_id = ${agent.id}`;
+  assert.ok((row?.count ?? 0) < COUNT / 50, `${row?.count} events of ${COUNT} beats`);
+  const before = row?.count ?? 0;
+  wire.send({ method: "heartbeat", params: { n: COUNT + 1 } });
+  await wire.next("one more", ({ method, params }) => method === "ack" && params.n === COUNT + 1);
+  const [after] = await server.database<
+    { count: number }[]
+  >`select count(*) from activity where agent_id = ${agent.id}`;
+  assert.equal(after?.count, before + 1);
+});

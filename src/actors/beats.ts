@@ -86,8 +86,17 @@ export class Beats {
 
   /** The short way of a heartbeat. Whether it may be taken is the `restful` flag's to say. */
   beat(index: number, at: number): void {
-    this.#log?.record(this.#registry.columns.no[index] ?? 0, at);
+    if (this.#log) this.#record(this.#log, index, at);
     this.touch(index, at);
+  }
+
+  /** One event an agent and flush: who beats without end fills neither the log nor the memory before it. */
+  #record(log: BeatLog, index: number, at: number): void {
+    const { columns } = this.#registry;
+    const flags = columns.flags[index] ?? 0;
+    if ((flags & FLAG.logged) !== 0) return;
+    columns.flags[index] = flags | FLAG.logged;
+    log.record(columns.no[index] ?? 0, at);
   }
 
   /** The same for another sign of life, which leaves no event. */
@@ -153,7 +162,7 @@ export class Beats {
     const times = new Float64Array(indexes.length);
     let count = 0;
     for (const index of indexes) {
-      columns.set(index, FLAG.dirty, false);
+      columns.set(index, FLAG.dirty | FLAG.logged, false);
       const at = columns.lastSeen[index] ?? 0;
       // Its agent is gone, and the next holder of the index was never seen.
       if (at === 0) continue;

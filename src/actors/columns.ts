@@ -11,6 +11,8 @@ export const FLAG = {
   managed: 8,
   /** Its newest stored heartbeat stands in the journal, and not yet in its row. */
   journaled: 16,
+  /** A heartbeat since the last flush has left its event. */
+  logged: 32,
 } as const;
 
 const FIRST_CAPACITY = 1_024;

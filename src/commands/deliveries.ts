@@ -1,18 +1,26 @@
-import type { Attachments, Channel } from "../actors/attachments.ts";
+import type { Attachments, Channel, CommandAnswer } from "../actors/attachments.ts";
 import type { Registry } from "../actors/registry.ts";
 import type { Cancel, Clock } from "../clock.ts";
 import type { Hub } from "../live/hub.ts";
 import type { Log } from "../log.ts";
+import { LIVE_TIMEOUT_MS } from "../protocol/agent-commands.ts";
+import { MusterError } from "../protocol/errors.ts";
 import {
   type AgentCommandRow,
   endAgentCommand,
   expireAgentCommands,
+  putBackAgentCommand,
   takeForDelivery,
   toAgentCommand,
 } from "../store/agent-commands.ts";
 import type { Database } from "../store/database.ts";
 import type { Lookups } from "../store/lookups.ts";
 
+/**
+ * How long a command may be with its agent, in milliseconds: as long as a live one may. Then it is put back behind the
+ * others, so that some that are never answered do not keep the rest from ever being delivered.
+ */
+const ANSWER_WITHIN_MS = LIVE_TIMEOUT_MS.most;
 /** Commands with one agent at a time; the next ones wait in Postgres until it has answered some. */
 const MOST_WITH_AGENT = 32;
 const EXPIRY_SWEEP_MS = 1_000;
@@ -199,8 +207,14 @@ export class Deliveries {
   }
 
   async #handOver(pump: Pump, command: AgentCommandRow): Promise<void> {
-    const answer = await pump.channel.command(command.id, command.name, command.args ?? {}, null);
+    const answer = await this.#ask(pump.channel, command);
     if (answer === "lost") return;
+    if (answer === "late") {
+      const row = await putBackAgentCommand(this.#database, command.id);
+      if (row) this.#tell(row);
+      if (pump.out.delete(command.id)) this.#pump(command.agent_id, pump, false);
+      return;
+    }
     const end =
       "error" in answer
         ? ({ status: "failed", error: answer.error } as const)
@@ -208,6 +222,15 @@ export class Deliveries {
     await this.#end(command, end);
     if (!pump.out.delete(command.id)) return;
     if (this.#pumps.get(command.agent_id) === pump) this.#pump(command.agent_id, pump, false);
+  }
+
+  async #ask(channel: Channel, command: AgentCommandRow): Promise<CommandAnswer | "late"> {
+    try {
+      return await channel.command(command.id, command.name, command.args ?? {}, ANSWER_WITHIN_MS);
+    } catch (error) {
+      if (error instanceof MusterError && error.reason === "timeout") return "late";
+      throw error;
+    }
   }
 
   /** Writes the end down, however long Postgres is away: the agent does not say it again while it stays attached. */

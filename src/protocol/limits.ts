@@ -14,8 +14,10 @@ export const STRANGER_LIMITS = { ...LIMITS, max_frame_bytes: 16_384 } as const;
 export const HELLO_DEADLINE_MS = 10_000;
 /** A peer silent for longer (it answers pings by itself) is closed, in seconds. */
 export const IDLE_TIMEOUT_S = 30;
-/** Nesting of values in a frame, deeper is refused: no honest message comes near. */
+/** Nesting of params and results, deeper is refused: no honest message comes near. */
 export const MAX_DEPTH = 32;
+/** The same of the frame as a whole: its values stand in a message, which may stand in a batch. */
+export const MAX_FRAME_DEPTH = MAX_DEPTH + 2;
 /** Bytes of `stats` in a heartbeat, as JSON. */
 export const MAX_STATS_BYTES = 4_096;
 /** Length of a page when the request names none, and at most. */

@@ -1,4 +1,4 @@
-import { MAX_DEPTH } from "./limits.ts";
+import { MAX_DEPTH, MAX_FRAME_DEPTH } from "./limits.ts";
 import { Unfit } from "./unfit.ts";
 import { isUtf8 } from "./utf8.ts";
 
@@ -53,12 +53,12 @@ class Reader {
   }
 
   #array(length: number, depth: number): unknown {
-    if (depth === MAX_DEPTH) return this.#pass(length);
+    if (depth === MAX_FRAME_DEPTH) return this.#pass(length);
     return Array.from({ length }, () => this.value(depth + 1));
   }
 
   #map(length: number, depth: number): unknown {
-    if (depth === MAX_DEPTH) return this.#pass(2 * length);
+    if (depth === MAX_FRAME_DEPTH) return this.#pass(2 * length);
     const map = {};
     let isFit = true;
     for (let i = 0; i < length; i++) {
@@ -89,7 +89,7 @@ class Reader {
       } else if (token >= 0xdc && token < 0xe0) {
         this.#skip(1);
         left += this.#unsigned(2 << (token & 1)) * (token >= 0xde ? 2 : 1);
-      } else this.value(MAX_DEPTH);
+      } else this.value(MAX_FRAME_DEPTH);
     }
     return TOO_DEEP;
   }

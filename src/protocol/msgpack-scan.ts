@@ -1,5 +1,5 @@
 import { type FrameBounds, TooMuch } from "./frame-bounds.ts";
-import { MAX_DEPTH } from "./limits.ts";
+import { MAX_FRAME_DEPTH } from "./limits.ts";
 import { isUtf8 } from "./utf8.ts";
 
 /** What a scan has found in a frame that is whole. */
@@ -24,7 +24,7 @@ export function scanMsgpack(frame: Uint8Array, bounds: FrameBounds): Scanned {
   return scan;
 }
 
-/** One frame's walk. Containers down to MAX_DEPTH are told apart; below, it is only counted how many values are to come. */
+/** One frame's walk. Containers down to MAX_FRAME_DEPTH are told apart; below, it is only counted how many values are to come. */
 class Scan implements Scanned {
   isOdd = false;
   readonly #bytes: Uint8Array;
@@ -34,10 +34,10 @@ class Scan implements Scanned {
   #channelNumbers = 0;
   #depth = 0;
   /** How many values each open container still awaits, whether it is a map, and whether it is an array of channels. */
-  readonly #left = new Float64Array(MAX_DEPTH + 1);
-  readonly #isMap = new Uint8Array(MAX_DEPTH + 1);
-  readonly #isChs = new Uint8Array(MAX_DEPTH + 1);
-  /** Values that are to come below MAX_DEPTH. */
+  readonly #left = new Float64Array(MAX_FRAME_DEPTH + 1);
+  readonly #isMap = new Uint8Array(MAX_FRAME_DEPTH + 1);
+  readonly #isChs = new Uint8Array(MAX_FRAME_DEPTH + 1);
+  /** Values that are to come below MAX_FRAME_DEPTH. */
   #deep = 0;
   #isAfterChs = false;
 
@@ -94,7 +94,7 @@ class Scan implements Scanned {
 
   #open(length: number, isMap: boolean, isChs: boolean, isBelow: boolean): void {
     this.#count(false);
-    if (isBelow || this.#depth === MAX_DEPTH) {
+    if (isBelow || this.#depth === MAX_FRAME_DEPTH) {
       this.isOdd = true;
       this.#deep += isMap ? 2 * length : length;
       return;

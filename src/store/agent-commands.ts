@@ -152,6 +152,17 @@ export async function takeForDelivery(
   return rows.sort((one, other) => one.seq - other.seq);
 }
 
+/** Puts a command that was handed over behind all others of its agent; undefined when it has come to its end. */
+export async function putBackAgentCommand(
+  database: Queries,
+  id: string,
+): Promise<AgentCommandRow | undefined> {
+  const [row] = await database<AgentCommandRow[]>`
+    update agent_commands set status = 'queued', seq = default
+    where id = ${id} and status = 'delivered' returning *`;
+  return row;
+}
+
 /** Ends a command that waits or is with its agent; undefined when it had come to its end already. */
 export async function endAgentCommand(
   database: Queries,
