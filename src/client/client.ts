@@ -120,7 +120,9 @@ export class Client {
   watch(topic: "activity" | `activity:${string}`, options?: WatchOptions): Watch<ActivityEvent>;
   watch(topic: `commands:${string}`, options?: WatchOptions): Watch<AgentCommand>;
   watch(topic: string, options?: WatchOptions): Watch<OtherItem>;
-  watch(topic: string, options: WatchOptions = {}) {
+  watch(asked: string, options: WatchOptions = {}) {
+    // The server understands ids in any case, and names the topic in lower case.
+    const topic = asked.toLowerCase();
     const link = {
       isOpen: () => this.#connection.isOpen,
       ask: this.#connection.ask.bind(this.#connection),

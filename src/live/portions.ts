@@ -25,16 +25,24 @@ export function portionsOf(things: readonly object[]): object[][] {
 function weigh(thing: object): number {
   let bytes = USUAL_BYTES;
   for (const value of Object.values(thing))
-    if (typeof value === "string") bytes += value.length;
+    if (typeof value === "string") bytes += weighText(value);
     else if (typeof value === "object" && value !== null) bytes += weighDeep(value);
   return bytes;
+}
+
+/** Characters of a text that is as long as it looks, about: what is escaped in it makes no difference. */
+const SHORT = 100;
+
+/** A long text is measured as it is written: of control characters, each takes six bytes. */
+function weighText(text: string): number {
+  return text.length <= SHORT ? text.length : Buffer.byteLength(JSON.stringify(text));
 }
 
 function weighDeep(value: object): number {
   let bytes = 0;
   for (const [key, part] of Object.entries(value)) {
     bytes += key.length + 8;
-    if (typeof part === "string") bytes += part.length;
+    if (typeof part === "string") bytes += weighText(part);
     else if (typeof part === "object" && part !== null) bytes += weighDeep(part);
   }
   return bytes;

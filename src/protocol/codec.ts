@@ -8,7 +8,7 @@ import { idInJson, idInMsgpack } from "./frame-id.ts";
 import { scanJson } from "./json-scan.ts";
 import type { MessageId } from "./messages.ts";
 import { decodeLeniently } from "./msgpack-lenient.ts";
-import { scanMsgpack } from "./msgpack-scan.ts";
+import { isOddMsgpack } from "./msgpack-scan.ts";
 
 /** How messages become frames and back. Both codecs carry the same messages; MessagePack carries bytes too. */
 export interface Codec {
@@ -109,7 +109,7 @@ export const msgpackCodec: Codec = {
     if (typeof frame === "string") throw bad("a text frame where MessagePack is spoken; send binary frames");
     if (frame.length === 0) throw bad("an empty frame holds no message");
     try {
-      return scanMsgpack(frame, bounds).isOdd ? decodeLeniently(frame) : unpackr.decode(frame);
+      return isOddMsgpack(frame, bounds) ? decodeLeniently(frame) : unpackr.decode(frame);
     } catch (error) {
       if (error instanceof TooMuch) throw new FrameTooRich(idInMsgpack(frame), error);
       throw bad(`the frame is not valid MessagePack: ${error instanceof Error ? error.message : error}`);

@@ -1,6 +1,6 @@
 /** How much one frame may hold: looked at in its bytes, before anything is built of them. */
 export interface FrameBounds {
-  /** Values of every kind, keys left out. */
+  /** Values of every kind, and keys. */
   elements: number;
   /** Numbers in arrays under the key `chs`, which are not counted among the elements. */
   channelNumbers: number;
@@ -20,7 +20,7 @@ export class TooMuch extends Error {
 
   constructor({ elements, channelNumbers }: FrameBounds) {
     super(
-      `it holds more than ${elements} values (or ${channelNumbers} channels): send them in several messages`,
+      `it holds more than ${elements} values and keys (or ${channelNumbers} channels): send several messages`,
     );
   }
 }

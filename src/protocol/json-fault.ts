@@ -55,21 +55,35 @@ class Walk {
     if (value instanceof Uint8Array) return { path: [], message: "must be a JSON value, not bytes" };
     if (depth === MAX_VALUE_DEPTH)
       return { path: [], message: `must not be nested deeper than ${MAX_VALUE_DEPTH} levels` };
-    const isArray = Array.isArray(value);
-    const brackets = this.#spend(2);
-    if (brackets) return brackets;
+    return (
+      this.#spend(2) ??
+      (Array.isArray(value) ? this.#listFault(value, depth) : this.#objectFault(value, depth))
+    );
+  }
+
+  #listFault(list: readonly unknown[], depth: number): Fault | undefined {
+    for (let place = 0; place < list.length; place++) {
+      const fault = (place === 0 ? undefined : this.#spend(1)) ?? this.faultOf(list[place], depth + 1);
+      if (fault) return this.#at(place, fault);
+    }
+    return undefined;
+  }
+
+  #objectFault(value: object, depth: number): Fault | undefined {
+    if (!isJsonObject(value)) return { path: [], message: "must be a JSON value" };
     let isFirst = true;
-    for (const [key, inner] of Object.entries(value)) {
-      const place = isArray ? Number(key) : key;
+    for (const key in value) {
       const fault =
-        (isFirst ? undefined : this.#spend(1)) ??
-        (isArray ? undefined : this.#keyFault(key)) ??
-        this.faultOf(inner, depth + 1);
-      // Of the whole value, and not of the part where the bytes ran out.
-      if (fault) return fault.message === this.#tooLarge ? fault : within(place, fault);
+        (isFirst ? undefined : this.#spend(1)) ?? this.#keyFault(key) ?? this.faultOf(value[key], depth + 1);
+      if (fault) return this.#at(key, fault);
       isFirst = false;
     }
     return undefined;
+  }
+
+  /** That the bytes have run out is of the whole value, and not of the part where they did. */
+  #at(key: string | number, fault: Fault): Fault {
+    return fault.message === this.#tooLarge ? fault : within(key, fault);
   }
 
   #keyFault(key: string): Fault | undefined {

@@ -1,6 +1,6 @@
 /** What a JSON text may hold. */
 export interface JsonBounds {
-  /** Values of every kind, keys left out. */
+  /** Values of every kind, and keys. */
   maxElements: number;
   /** Arrays and objects within one another; unset: as many as there may be elements. */
   maxDepth?: number;
@@ -33,11 +33,11 @@ export function scanJson(
     if (byte === QUOTE) {
       const start = at + 1;
       at = endOfText(bytes, start);
-      if (bytes[nextSign(bytes, at + 1)] === COLON) {
+      elements += 1;
+      if (bytes[nextSign(bytes, at + 1)] === COLON && elements <= maxElements) {
         isAfterChs = maxChannelNumbers >= 0 && isChs(bytes, start, at);
         continue;
       }
-      elements += 1;
     } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
       elements += 1;
       depth += 1;
@@ -50,7 +50,7 @@ export function scanJson(
       at = endOfWord(bytes, at + 1) - 1;
     }
     isAfterChs = false;
-    if (elements > maxElements) return `it holds more than ${maxElements} values`;
+    if (elements > maxElements) return `it holds more than ${maxElements} values and keys`;
     if (channelNumbers > maxChannelNumbers && channelNumbers > 0)
       return `it names more than ${maxChannelNumbers} channels`;
   }

@@ -11,7 +11,7 @@ const BAD_KEY = new Unfit("must be a map whose keys are all text, in UTF-8");
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
- * Decodes a frame that `scanMsgpack` has called whole but odd: what no message may hold becomes `Unfit`, and the rest is
+ * Decodes a frame that `isOddMsgpack` has called whole but odd: what no message may hold becomes `Unfit`, and the rest is
  * read as ever. It keeps no state and shares no memory with the frame.
  */
 export function decodeLeniently(frame: Uint8Array): unknown {

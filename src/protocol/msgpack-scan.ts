@@ -1,13 +1,8 @@
-import { type FrameBounds, TooMuch } from "./frame-bounds.ts";
+import { type FrameBounds, NO_BOUNDS, TooMuch } from "./frame-bounds.ts";
 import { MAX_FRAME_DEPTH } from "./limits.ts";
 import { isUtf8 } from "./utf8.ts";
 
-/** What a scan has found in a frame that is whole. */
-export interface Scanned {
-  /** Something in it is for the lenient decoder, see `decodeLeniently`. */
-  isOdd: boolean;
-}
-
+const NOTHING = new Uint8Array(0);
 const PROTO = "__proto__";
 const CHS = [0x63, 0x68, 0x73];
 
@@ -16,19 +11,18 @@ const CHS = [0x63, 0x68, 0x73];
  * decoder behind it recurses, and keeps state that a record definition (an extension) would change for every other
  * socket's frames, so only a frame that is not odd may reach it.
  *
+ * @returns whether something in it is odd, and so for the lenient decoder: see `decodeLeniently`
  * @throws Error that says why it is no single whole value; `TooMuch` when it holds more values than the bounds allow
  */
-export function scanMsgpack(frame: Uint8Array, bounds: FrameBounds): Scanned {
-  const scan = new Scan(frame, bounds);
-  scan.run();
-  return scan;
+export function isOddMsgpack(frame: Uint8Array, bounds: FrameBounds): boolean {
+  return scan.isOdd(frame, bounds);
 }
 
 /** One frame's walk. Containers down to MAX_FRAME_DEPTH are told apart; below, it is only counted how many values are to come. */
-class Scan implements Scanned {
-  isOdd = false;
-  readonly #bytes: Uint8Array;
-  readonly #bounds: FrameBounds;
+class Scan {
+  #isOdd = false;
+  #bytes: Uint8Array = NOTHING;
+  #bounds = NO_BOUNDS;
   #at = 0;
   #elements = 0;
   #channelNumbers = 0;
@@ -41,12 +35,25 @@ class Scan implements Scanned {
   #deep = 0;
   #isAfterChs = false;
 
-  constructor(bytes: Uint8Array, bounds: FrameBounds) {
+  isOdd(bytes: Uint8Array, bounds: FrameBounds): boolean {
     this.#bytes = bytes;
     this.#bounds = bounds;
+    this.#isOdd = false;
+    this.#at = 0;
+    this.#elements = 0;
+    this.#channelNumbers = 0;
+    this.#depth = 0;
+    this.#deep = 0;
+    this.#isAfterChs = false;
+    try {
+      this.#run();
+    } finally {
+      this.#bytes = NOTHING;
+    }
+    return this.#isOdd;
   }
 
-  run(): void {
+  #run(): void {
     this.#value(false);
     while (this.#deep > 0 || this.#depth > 0) {
       if (this.#deep > 0) this.#below();
@@ -95,7 +102,7 @@ class Scan implements Scanned {
   #open(length: number, isMap: boolean, isChs: boolean, isBelow: boolean): void {
     this.#count(false);
     if (isBelow || this.#depth === MAX_FRAME_DEPTH) {
-      this.isOdd = true;
+      this.#isOdd = true;
       this.#deep += isMap ? 2 * length : length;
       return;
     }
@@ -116,11 +123,12 @@ class Scan implements Scanned {
   }
 
   #key(): void {
+    this.#count(false);
     const token = this.#bytes[this.#at] ?? 0;
     const isText = (token >= 0xa0 && token < 0xc0) || (token >= 0xd9 && token <= 0xdb);
     if (!isText) {
       // Whatever it is, it is counted and passed like a value; a container as a key goes the same way.
-      this.isOdd = true;
+      this.#isOdd = true;
       this.#deep += 1;
       while (this.#deep > 0) this.#below();
       return;
@@ -133,17 +141,17 @@ class Scan implements Scanned {
       length === CHS.length && CHS.every((byte, place) => this.#bytes[start + place] === byte);
     // The decoder renames this one, so it would be missed afterwards.
     if (length === PROTO.length && String.fromCharCode(...this.#bytes.subarray(start, this.#at)) === PROTO)
-      this.isOdd = true;
+      this.#isOdd = true;
   }
 
   #text(length: number): void {
     const start = this.#at;
     this.#skip(length);
-    if (!isUtf8(this.#bytes, start, this.#at)) this.isOdd = true;
+    if (!isUtf8(this.#bytes, start, this.#at)) this.#isOdd = true;
   }
 
   #extension(length: number): void {
-    this.isOdd = true;
+    this.#isOdd = true;
     this.#skip(1);
     this.#skip(length);
   }
@@ -151,7 +159,7 @@ class Scan implements Scanned {
   /** The rest of a 64-bit number, by its upper half: a double holds it whole up to 2^53. */
   #wide(upper: number): void {
     this.#skip(4);
-    if (upper > 0x1f_ffff || upper < -0x20_0000) this.isOdd = true;
+    if (upper > 0x1f_ffff || upper < -0x20_0000) this.#isOdd = true;
   }
 
   #unsigned(width: number): number {
@@ -167,3 +175,6 @@ class Scan implements Scanned {
     if (this.#at > this.#bytes.length) throw new Error("it ends in the middle of a value");
   }
 }
+
+/** One for all frames: a walk is never interrupted, and there are very many of them. */
+const scan = new Scan();
