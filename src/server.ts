@@ -32,6 +32,8 @@ import { Sessions } from "./edge/sessions.ts";
 import { gatewayBrief } from "./gateways/briefs.ts";
 import { createLocalDriver } from "./gateways/local/driver.ts";
 import { createOpenClaw } from "./gateways/openclaw/openclaw.ts";
+import { TemplateRenderer } from "./gateways/templates/renderer.ts";
+import type { RenderTemplate } from "./gateways/templates/workspace.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { Hub } from "./live/hub.ts";
 import type { Log } from "./log.ts";
@@ -195,8 +197,11 @@ async function build(
   const usual: Drivers = {};
   const serverUrl = () =>
     config.publicUrl ?? `http://${urlHost(config.host)}:${listener?.port ?? config.port}`;
+  const templates = new TemplateRenderer(log);
+  closers.push(() => templates.stop());
+  const renderTemplate: RenderTemplate = (request) => templates.render(request);
   if (config.localGateway)
-    usual.local = createLocalDriver({ root: workspacesRoot(config), serverUrl, log, clock });
+    usual.local = createLocalDriver({ root: workspacesRoot(config), serverUrl, renderTemplate, log, clock });
   const recovery = new Recovery({
     registry,
     actors,
@@ -210,6 +215,7 @@ async function build(
     clock,
     log,
     serverUrl,
+    renderTemplate,
     reports: createGatewayReports({ database, registry, actors, beats, hub, clock, log }, recovery),
   });
   usual.openclaw = openclaw;

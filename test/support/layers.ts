@@ -29,7 +29,15 @@ const LAYERS: Record<string, readonly string[]> = {
 /** The top of the program: these may import everything, and nothing but them imports them. */
 const TOPS = ["src/cli", "src/server.ts", "src/first-start.ts", "src/housekeeping.ts"];
 /** What only one place may touch. */
-const KEPT_TO: Record<string, string> = { postgres: "src/store", "uWebSockets.js": "src/edge" };
+const KEPT_TO: Record<string, string> = {
+  postgres: "src/store",
+  "uWebSockets.js": "src/edge",
+  liquidjs: "src/gateways/templates",
+};
+/** Files of ours that only one other may import: what they do must not happen in the server's own thread. */
+const THREADED: Record<string, string> = {
+  "src/gateways/templates/hostile.ts": "src/gateways/templates/render-worker.ts",
+};
 
 const IMPORT = /(?:from|import)\s*\(?\s*"([^"]+)"/g;
 
@@ -63,6 +71,11 @@ function layerOf(file: string): string {
 
 function problemOf(file: string, target: string): string | undefined {
   const imported = relative(packageRoot, resolve(packageRoot, dirname(file), target));
+  const thread = THREADED[imported];
+  if (thread && thread !== file)
+    return `only ${thread} may import ${imported}: it is for a thread of its own`;
+  if (Object.values(THREADED).includes(imported))
+    return `${imported} is what a thread runs: nothing imports it`;
   const from = layerOf(file);
   const to = layerOf(imported);
   if (from === "top" || from === to) return undefined;

@@ -7,6 +7,7 @@ import type { Cancel } from "../../src/clock.ts";
 import { type Driver, GatewayError, type Work } from "../../src/gateways/driver.ts";
 import { type Child, type Command, type StartChild, startProcess } from "../../src/gateways/local/child.ts";
 import { createLocalDriver } from "../../src/gateways/local/driver.ts";
+import { TemplateRenderer } from "../../src/gateways/templates/renderer.ts";
 import { TurnedClock } from "./turned-clock.ts";
 
 export const TOKEN = "mst_agent_000000000000000000000001_secret";
@@ -74,16 +75,20 @@ export const runs = async (pid: number) =>
 export async function setUp(t: TestContext, startChild: StartChild = pretended().startChild, root?: string) {
   const base = root ?? (await mkdtemp(join(tmpdir(), "muster-local-")));
   const clock = new AskedClock();
+  const log = pino({ level: "silent" });
+  const templates = new TemplateRenderer(log);
   const driver = createLocalDriver({
     root: join(base, "root"),
     serverUrl: () => "http://127.0.0.1:8787",
-    log: pino({ level: "silent" }),
+    renderTemplate: (request) => templates.render(request),
+    log,
     clock,
     startChild,
     random: () => 1,
   });
   t.after(async () => {
     await driver.stop();
+    await templates.stop();
     await rm(base, { recursive: true, force: true });
   });
   return { base, root: join(base, "root"), folder: join(base, "root", "ws", "workspace-ada"), clock, driver };

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Clock } from "../../clock.ts";
 import { type AgentBrief, type Driver, type GatewayBrief, GatewayError, type Work } from "../driver.ts";
-import { mayWrite, renderWorkspace } from "../templates/workspace.ts";
+import { mayWrite, type RenderTemplate, renderWorkspace } from "../templates/workspace.ts";
 import { type StartChild, startProcess } from "./child.ts";
 import { asGatewayError, kindOf, readText } from "./files.ts";
 import { endLeftover } from "./leftover.ts";
@@ -20,6 +20,7 @@ export interface LocalDriverOptions {
   root: string;
   /** Where agents reach this server, asked at each use. */
   serverUrl: () => string;
+  renderTemplate: RenderTemplate;
   log: Logger;
   clock: Clock;
   startChild?: StartChild;
@@ -36,6 +37,7 @@ export interface LocalDriverOptions {
 export function createLocalDriver({
   root,
   serverUrl,
+  renderTemplate,
   log,
   clock,
   startChild = startProcess,
@@ -143,13 +145,10 @@ export function createLocalDriver({
     files: (work) =>
       step(work, async () => {
         const workspace = await claim(work);
-        const { agent, gateway, token } = work;
-        const files = renderWorkspace({
-          agent,
-          gateway,
-          serverUrl: serverUrl(),
-          tokenFile: workspace.tokenFile,
-        });
+        const { agent, gateway, token, signal } = work;
+        const { tokenFile } = workspace;
+        const facts = { agent, gateway, serverUrl: serverUrl(), tokenFile };
+        const files = await renderWorkspace(facts, renderTemplate, signal);
         let changed = false;
         for (const [name, text] of files) {
           const path = join(workspace.folder, name);

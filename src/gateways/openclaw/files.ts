@@ -3,6 +3,7 @@ import { GatewayError, type Work } from "../driver.ts";
 import {
   GUIDE_FILES,
   mayWrite,
+  type RenderTemplate,
   renderWorkspace,
   tokenIn,
   type WorkspaceFile,
@@ -44,7 +45,7 @@ export async function writeFiles(
   ask: Ask,
   unsupported: Unsupported,
   work: Work,
-  at: { agentId: string; serverUrl: string },
+  at: { agentId: string; serverUrl: string; renderTemplate: RenderTemplate },
 ): Promise<void> {
   const { agentId } = at;
   const { folder, files: there } = await readWorkspace(ask, unsupported, agentId);
@@ -54,13 +55,9 @@ export async function writeFiles(
     throw new GatewayError("The workspace holds no token; an update of the agent brings one", {
       transient: false,
     });
-  const rendered = renderWorkspace({
-    agent: work.agent,
-    gateway: work.gateway,
-    serverUrl: at.serverUrl,
-    tokenFile: `${folder}/${tokenName}`,
-    token,
-  });
+  const { agent, gateway, signal } = work;
+  const facts = { agent, gateway, serverUrl: at.serverUrl, tokenFile: `${folder}/${tokenName}`, token };
+  const rendered = await renderWorkspace(facts, at.renderTemplate, signal);
   const parts = [rendered.get("AGENTS.md") ?? ""];
   for (const name of GUIDE_FILES) if (!there.has(name)) parts.push(rendered.get(name) ?? "");
   rendered.set("AGENTS.md", parts.join("\n"));

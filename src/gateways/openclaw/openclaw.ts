@@ -6,6 +6,7 @@ import type { Database } from "../../store/database.ts";
 import { readUnsupportedFiles, rememberUnsupportedFile } from "../../store/gateway-links.ts";
 import { type Driver, type GatewayBrief, GatewayError, type Work } from "../driver.ts";
 import type { GatewayReports, RemoteGateways } from "../remote.ts";
+import type { RenderTemplate } from "../templates/workspace.ts";
 import {
   ensureAgent,
   gatewayAgentId,
@@ -41,6 +42,7 @@ export function createOpenClaw({
   clock,
   log,
   serverUrl,
+  renderTemplate,
   reports,
 }: {
   database: Database;
@@ -49,6 +51,7 @@ export function createOpenClaw({
   log: Log;
   /** Where agents reach this server, asked at each use. */
   serverUrl: () => string;
+  renderTemplate: RenderTemplate;
   reports: GatewayReports;
 }): { driver: Driver; remote: RemoteGateways } {
   /** What is told of a run before the message that began it: that comes first. */
@@ -185,6 +188,7 @@ export function createOpenClaw({
       return writeFiles(asking(gateway, signal), unsupportedAt(gateway), work, {
         agentId: gatewayAgentId(agent),
         serverUrl: serverUrl(),
+        renderTemplate,
       });
     },
 

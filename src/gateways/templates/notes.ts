@@ -10,9 +10,9 @@ export const NOTES = {
 {%- elsif board %}
 - Part: {% if agent.is_lead %}lead{% else %}member{% endif %} of the board {{ board.name }}
 {%- endif %}
-{%- for fact in identity %}
-- {{ fact[0] | replace: "_", " " | capitalize }}: {{ fact[1] }}
-{%- endfor %}
+{%- if fact_lines != "" %}
+{{ fact_lines }}
+{%- endif %}
 `,
 
   "SOUL.md": `

@@ -1,7 +1,8 @@
 import type { AgentBrief, GatewayBrief, Work } from "../driver.ts";
-import { compile, renderHostile, shellQuoted } from "./engine.ts";
+import { compile, shellQuoted } from "./engine.ts";
 import { GUIDES } from "./guides.ts";
 import { NOTES } from "./notes.ts";
+import type { TemplateRequest } from "./renderer.ts";
 
 export type WorkspaceFile = keyof typeof GUIDES | keyof typeof NOTES;
 
@@ -54,20 +55,52 @@ function variables({ agent, gateway, serverUrl, tokenFile, token }: WorkspaceFac
   };
 }
 
+/** What our own templates can use besides. */
+function ownVariables(facts: WorkspaceFacts, known: ReturnType<typeof variables>) {
+  const { token } = facts;
+  return {
+    ...known,
+    fact_lines: factLines(known.identity),
+    ...(token === undefined ? {} : { token_line: `${TOKEN_MARK}${token}` }),
+  };
+}
+
+/** The identity's facts as a list. Made here, since a loop in a template takes ten times as long over thousands of them. */
+function factLines(identity: Record<string, string>): string {
+  return Object.entries(identity)
+    .map(([key, value]) => {
+      const name = key.replaceAll("_", " ");
+      return `- ${name.charAt(0).toUpperCase()}${name.slice(1).toLowerCase()}: ${value}`;
+    })
+    .join("\n");
+}
+
+/** Renders a template of a user's, wherever that is done. */
+export type RenderTemplate = (request: TemplateRequest) => Promise<string>;
+
 /**
  * All files of a workspace, by name. The agent's own templates take the place of IDENTITY.md and SOUL.md.
  *
- * @throws GatewayError, permanent, when one of the agent's own templates cannot be rendered
+ * @throws GatewayError, permanent when one of the agent's own templates cannot be rendered
  */
-export function renderWorkspace(facts: WorkspaceFacts): Map<WorkspaceFile, string> {
+export async function renderWorkspace(
+  facts: WorkspaceFacts,
+  render: RenderTemplate,
+  signal: AbortSignal,
+): Promise<Map<WorkspaceFile, string>> {
   const known = variables(facts);
-  const trusted = facts.token === undefined ? known : { ...known, token_line: `${TOKEN_MARK}${facts.token}` };
-  const { identityTemplate, soulTemplate } = facts.agent;
+  const own = ownVariables(facts, known);
   const files = new Map<WorkspaceFile, string>();
-  for (const [name, render] of TEMPLATES) files.set(name, ended(render(trusted)));
-  if (identityTemplate !== null)
-    files.set("IDENTITY.md", ended(renderHostile("identity_template", identityTemplate, known)));
-  if (soulTemplate !== null) files.set("SOUL.md", ended(renderHostile("soul_template", soulTemplate, known)));
+  for (const [name, renderOwn] of TEMPLATES) files.set(name, ended(renderOwn(own)));
+  const { identityTemplate, soulTemplate } = facts.agent;
+  const { organizationId } = facts.gateway;
+  for (const [name, title, source] of [
+    ["IDENTITY.md", "identity_template", identityTemplate],
+    ["SOUL.md", "soul_template", soulTemplate],
+  ] as const) {
+    if (source === null) continue;
+    files.set(name, ended(await render({ title, source, variables: known, organizationId, signal })));
+  }
   return files;
 }
 
