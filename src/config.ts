@@ -48,6 +48,7 @@ const environmentSchema = z.object({
     )
     .pipe(z.array(z.url({ message: "must be origins like https://dash.example.com, separated by commas" }))),
   MUSTER_LOCAL_GATEWAY: flag.optional(),
+  MUSTER_LOCAL_AGENTS: whole(50, 1, 10_000),
 });
 
 /** The server's settings: validated, frozen, durations in milliseconds. */
@@ -76,6 +77,8 @@ export type Config = Readonly<{
   secretKey: string | undefined;
   allowedOrigins: readonly string[];
   localGateway: boolean;
+  /** How many agents each gateway of kind local may have. */
+  localAgents: number;
 }>;
 
 /** A setting that cannot be used; the message names each. */
@@ -112,5 +115,6 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     secretKey: env.MUSTER_SECRET_KEY,
     allowedOrigins: Object.freeze(env.MUSTER_ALLOWED_ORIGINS),
     localGateway: env.MUSTER_LOCAL_GATEWAY ?? env.DATABASE_URL === undefined,
+    localAgents: env.MUSTER_LOCAL_AGENTS,
   });
 }

@@ -54,6 +54,35 @@ export function requireOwnBoard(ownBoardId: string, boardId: string | null): voi
   if (boardId !== ownBoardId) throw forbidden("Board leads can only create agents in their own board");
 }
 
+/** Refuses a lead that would make a lead. */
+export function requireNoLead(isBoardLead: boolean | undefined): void {
+  if (isBoardLead === true)
+    throw forbidden("Board leads make no leads: a user of the organization chooses who leads a board.");
+}
+
+/** What of an agent leads may not change. */
+interface Standing {
+  is_board_lead: boolean;
+  is_gateway_main: boolean;
+}
+
+/**
+ * Refuses a lead that would change what is not for it, on its own board: other leads and main agents, and anybody's being
+ * one, its own too.
+ */
+export function requireLeadMayChange(
+  leadId: string,
+  agent: Standing & { id: string },
+  { is_board_lead = agent.is_board_lead, is_gateway_main = agent.is_gateway_main }: Partial<Standing>,
+): void {
+  if (is_gateway_main !== agent.is_gateway_main || is_board_lead !== agent.is_board_lead)
+    throw forbidden(
+      "Board leads neither promote nor demote agents: who leads a board, or is a gateway's main agent, is for users to say.",
+    );
+  if (agent.id !== leadId && (agent.is_board_lead || agent.is_gateway_main))
+    throw forbidden("Board leads can only change the workers of their board, and themselves.");
+}
+
 /** Refuses an agent that is not the one it speaks for. */
 export function requireItself(agentId: string, claimedId: string): void {
   if (agentId !== claimedId) throw forbidden("An agent heartbeats itself only.");

@@ -8,15 +8,14 @@ import { agentHasToken } from "../store/tokens.ts";
 import { indexOf, readAndShow, show } from "./answers.ts";
 import { configurationOf } from "./configuration.ts";
 import type { Context, Handlers } from "./context.ts";
-import { boardForNewAgent, createAgentOn } from "./create-agent.ts";
+import { createAgentOn, openingFor } from "./create-agent.ts";
 import { findAgent, findBoard, findGateway } from "./find.ts";
 import { updateAgent } from "./update-agent.ts";
 
 export const agentCommands: Handlers<keyof typeof agentMethods> = {
   async "agent.create"(context, params) {
     const { services } = context;
-    const board = await boardForNewAgent(context, params.board_id);
-    const created = await createAgentOn(context, board, params);
+    const created = await createAgentOn(context, await openingFor(context, params), params);
     // A failed provisioning shows on the agent; the create itself has succeeded.
     if (params.wait && created.token === undefined)
       await services.completions.wait(created.index, created.generation).catch(ifSuperseded);
@@ -102,8 +101,8 @@ export const agentCommands: Handlers<keyof typeof agentMethods> = {
     const find = () => findAgentByName(context.database, user.organizationId, nameKey, board?.id ?? null);
     const found = await find();
     if (!found) {
-      const onBoard = await boardForNewAgent(context, params.board_id);
-      const created = await createAgentOn(context, onBoard, { name: params.name }).catch(async (error) => {
+      const opening = await openingFor(context, { board_id: params.board_id });
+      const created = await createAgentOn(context, opening, { name: params.name }).catch(async (error) => {
         // Somebody else was faster: it is theirs, and lives.
         if (error instanceof MusterError && error.reason === "conflict" && (await find())) return null;
         throw error;

@@ -14,6 +14,9 @@ import {
 import type { Handlers } from "./context.ts";
 import { findBoard, findGateway } from "./find.ts";
 
+/** A board's `max_agents`, unless it says otherwise. */
+const MAX_AGENTS = 10;
+
 export const boardCommands: Handlers<keyof typeof boardMethods> = {
   async "board.create"(context, params) {
     const { organizationId } = requireAdmin(context.principal);
@@ -29,6 +32,7 @@ export const boardCommands: Handlers<keyof typeof boardMethods> = {
       objective: params.objective ?? null,
       success_metrics: params.success_metrics ?? null,
       target_date: params.target_date ?? null,
+      max_agents: params.max_agents ?? MAX_AGENTS,
       created_at: at,
       updated_at: at,
     });

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { leadBoardOf, requireBoardWrite, requireOwnBoard } from "../auth/access.ts";
+import { leadBoardOf, requireBoardWrite, requireNoLead, requireOwnBoard } from "../auth/access.ts";
 import { MusterError } from "../protocol/errors.ts";
 import type { Params } from "../protocol/methods.ts";
 import { findTakenName } from "../store/agents.ts";
 import type { BoardRow } from "../store/boards.ts";
+import { type Bound, Bounds, gatewayBound, leadBound } from "./agent-bounds.ts";
 import type { Context } from "./context.ts";
 import { findAgent, findBoard, findGatewayOf } from "./find.ts";
 import { newFields } from "./settings.ts";
@@ -17,26 +18,34 @@ export interface Created {
   token: string | undefined;
 }
 
-/** The board on which the principal may create agents: the one it names, or a lead's own. */
-export async function boardForNewAgent(
+/** Where the principal may create an agent, and the bound that it has there, if any. */
+export interface Opening {
+  board: BoardRow;
+  bound: Bound | undefined;
+}
+
+/** The board on which the principal may create this agent: the one it names, or a lead's own. */
+export async function openingFor(
   context: Context,
-  boardId: string | null | undefined,
-): Promise<BoardRow> {
+  { board_id, is_board_lead }: Pick<Params<"agent.create">, "board_id" | "is_board_lead">,
+): Promise<Opening> {
   const { principal } = context;
   if (principal.kind === "agent") {
     const ownBoardId = leadBoardOf(await findAgent(context, principal.organizationId, principal.agentId));
-    requireOwnBoard(ownBoardId, boardId ?? ownBoardId);
-    return findBoard(context, principal.organizationId, ownBoardId);
+    requireOwnBoard(ownBoardId, board_id ?? ownBoardId);
+    requireNoLead(is_board_lead);
+    const board = await findBoard(context, principal.organizationId, ownBoardId);
+    return { board, bound: leadBound(ownBoardId) };
   }
   const user = requireBoardWrite(principal);
-  if (!boardId) throw new MusterError("unprocessable", "board_id is required");
-  return findBoard(context, user.organizationId, boardId);
+  if (!board_id) throw new MusterError("unprocessable", "board_id is required");
+  return { board: await findBoard(context, user.organizationId, board_id), bound: undefined };
 }
 
 /** Creates an agent on a board and begins to provision it. */
 export async function createAgentOn(
   context: Context,
-  board: BoardRow,
+  { board, bound }: Opening,
   params: Pick<
     Params<"agent.create">,
     "name" | "heartbeat_config" | "identity_profile" | "identity_template" | "soul_template" | "is_board_lead"
@@ -50,8 +59,10 @@ export async function createAgentOn(
   const managed = gateway.kind !== "direct";
   const id = randomUUID();
   const agent = { id, organizationId: board.organization_id, managed, fields };
+  const bounds = new Bounds(gatewayBound(context, gateway), bound);
+  await bounds.requireRoom(context.database);
   const created = await newcomers.create(agent, clock.now(), (token) =>
-    context.claim?.({ agent_id: id, token: managed ? undefined : token }),
+    bounds.before(context.claim?.({ agent_id: id, token: managed ? undefined : token })),
   );
   return {
     id,

@@ -77,7 +77,7 @@ export const enrolmentCommands: Handlers<keyof typeof enrolmentMethods> = {
           if (!(await takeEnrolmentUse(transaction, enrolment.id))) throw spent();
         },
       },
-      board,
+      { board, bound: undefined },
       { name, heartbeat_config },
     );
     return { agent: await readAndShow(services, created.id), token: created.token ?? "" };

@@ -5,7 +5,9 @@ import type { Config } from "../config.ts";
 import { gatewayBrief } from "../gateways/briefs.ts";
 import { MusterError } from "../protocol/errors.ts";
 import type { GatewayKind, gatewayMethods } from "../protocol/gateways.ts";
+import type { Queries } from "../store/database.ts";
 import {
+  countLocalGateways,
   deleteGateway,
   type GatewayRow,
   gatewayHasAgents,
@@ -30,7 +32,7 @@ export const gatewayCommands: Handlers<Exclude<keyof typeof gatewayMethods, Link
     const { organizationId } = requireAdmin(context.principal);
     const at = new Date(context.services.clock.now());
     const id = randomUUID();
-    const gateway = await insertGateway(context.database, {
+    const row = {
       id,
       organization_id: organizationId,
       name,
@@ -42,7 +44,9 @@ export const gatewayCommands: Handlers<Exclude<keyof typeof gatewayMethods, Link
       allow_insecure_tls: params.allow_insecure_tls ?? false,
       created_at: at,
       updated_at: at,
-    });
+    };
+    const gateway =
+      kind === "local" ? await insertLocalGateway(context, row) : await insertGateway(context.database, row);
     follow(context, gateway);
     return { gateway: toGateway(gateway) };
   },
@@ -96,6 +100,22 @@ export const gatewayCommands: Handlers<Exclude<keyof typeof gatewayMethods, Link
     return { ok: true };
   },
 };
+
+/** Each has its own number of agents, which are processes: without a bound on gateways, that number would bound nothing. */
+const MOST_LOCAL = 20;
+
+/** Makes a gateway of kind local, if the organization may have another. */
+function insertLocalGateway({ database, services }: Context, row: GatewayRow): Promise<GatewayRow> {
+  const insert = async (transaction: Queries) => {
+    if ((await countLocalGateways(transaction, row.organization_id)) >= MOST_LOCAL)
+      throw new MusterError(
+        "conflict",
+        `An organization may have ${MOST_LOCAL} local gateways: delete one first.`,
+      );
+    return insertGateway(transaction, row);
+  };
+  return database === services.database ? services.database.begin(insert) : insert(database);
+}
 
 /** The link to the gateway follows its settings, as soon as they are committed. */
 function follow({ onceCommitted, services: { gateways, seal } }: Context, gateway: GatewayRow): void {

@@ -1,11 +1,12 @@
 import { VersionPassed } from "../actors/mailbox.ts";
-import { leadBoardOf, requireAdmin, requireBoardWrite, requireOwnBoard } from "../auth/access.ts";
+import { leadBoardOf, requireBoardWrite, requireLeadMayChange, requireOwnBoard } from "../auth/access.ts";
 import { MusterError } from "../protocol/errors.ts";
 import type { Params } from "../protocol/methods.ts";
 import type { AgentRow } from "../store/agent-rows.ts";
 import { readAssignment } from "../store/assignments.ts";
 import type { AgentFields } from "../store/changes.ts";
 import type { GatewayRow } from "../store/gateways.ts";
+import { Bounds, gatewayBound } from "./agent-bounds.ts";
 import { indexOf } from "./answers.ts";
 import type { Context } from "./context.ts";
 import { findAgent, findBoard, findGateway, findGatewayOf, requireFit } from "./find.ts";
@@ -48,16 +49,21 @@ async function tryUpdate(context: Context, params: Params<"agent.update">): Prom
   const leaving = leaves ? await readAssignment(context.database, agent.id) : undefined;
   const index = indexOf(context.services, agent.id);
   const managed = gateway.kind !== "direct";
+  const bounds = new Bounds(gateway.id === agent.gateway_id ? undefined : gatewayBound(context, gateway));
+  await bounds.requireRoom(context.database);
+  const also = bounds.before(context.claim?.({ agent_id: agent.id }));
+  // What a lead may change follows from what the agent is, as what depends on its place does.
+  const hangsOnVersion = !untouched || context.principal.kind === "agent";
   const outcome = await actors.send(
     index,
     { type: "update", force: params.force, at: clock.now() },
     {
       rider: {
-        ...(untouched ? {} : { ifVersion: agent.version }),
+        ...(hangsOnVersion ? { ifVersion: agent.version } : {}),
         fields,
         context: { managed, name: fields.name ?? agent.name },
         ...(leaving ? { leaving } : {}),
-        ...(context.claim ? { also: context.claim({ agent_id: agent.id }) } : {}),
+        ...(also ? { also } : {}),
       },
     },
   );
@@ -80,7 +86,7 @@ async function findAgentToChange(context: Context, params: Params<"agent.update"
     const agent = await findAgent(context, principal.organizationId, params.agent_id);
     requireOwnBoard(ownBoardId, agent.board_id);
     requireOwnBoard(ownBoardId, params.board_id ?? ownBoardId);
-    if (params.is_gateway_main === true) requireAdmin(principal);
+    requireLeadMayChange(principal.agentId, agent, params);
     return agent;
   }
   const user = requireBoardWrite(principal);

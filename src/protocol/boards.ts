@@ -11,6 +11,7 @@ export const board = z.object({
   objective: z.string().nullable(),
   success_metrics: z.record(z.string(), z.json()).nullable(),
   target_date: z.string().nullable(),
+  max_agents: z.number().int(),
   created_at: time,
   updated_at: time,
 });
@@ -26,6 +27,8 @@ const fields = {
   objective: text(10_000).nullable().optional(),
   success_metrics: jsonObject(16_384).nullable().optional(),
   target_date: day.nullable().optional(),
+  /** How many agents its lead may have made, the leads not counted. */
+  max_agents: z.number().int().min(1).max(10_000).optional(),
 };
 
 export const boardMethods = {

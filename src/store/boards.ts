@@ -12,6 +12,8 @@ export interface BoardRow {
   objective: string | null;
   success_metrics: Board["success_metrics"];
   target_date: string | null;
+  /** How many agents its lead may have made, the leads not counted. */
+  max_agents: number;
   created_at: Date;
   updated_at: Date;
 }

@@ -34,6 +34,17 @@ export async function insertGateway(database: Queries, gateway: GatewayRow): Pro
   return row;
 }
 
+/**
+ * How many gateways of kind local an organization has. Whoever else counts them waits until this transaction has ended,
+ * so that of two who make one each, the second counts the first's.
+ */
+export async function countLocalGateways(transaction: Queries, organizationId: string): Promise<number> {
+  await transaction`select 1 from organizations where id = ${organizationId} for no key update`;
+  const [row] = await transaction<{ count: number }[]>`
+    select count(*)::int as count from gateways where organization_id = ${organizationId} and kind = 'local'`;
+  return row?.count ?? 0;
+}
+
 export async function readGateway(
   database: Queries,
   organizationId: string,

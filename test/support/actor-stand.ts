@@ -135,6 +135,7 @@ export class ActorStand {
       objective: null,
       success_metrics: null,
       target_date: null,
+      max_agents: 10,
       created_at: at,
       updated_at: at,
     });
