@@ -3,8 +3,9 @@ import { test } from "node:test";
 import { AgentsView } from "../src/cli/agents-view.ts";
 import { suggest } from "../src/cli/suggest.ts";
 import { renderTable } from "../src/cli/table.ts";
-import { ago, fit, plain, showJson } from "../src/cli/text.ts";
+import { ago, fit, showJson } from "../src/cli/text.ts";
 import { agent as agentSchema } from "../src/protocol/agents.ts";
+import { showUnseen } from "../src/unseen.ts";
 import { agentRecord, ID } from "./support/fake-server.ts";
 
 test("a table fits its terminal, whatever the names are", () => {
@@ -27,7 +28,7 @@ test("a table fits its terminal, whatever the names are", () => {
   assert.equal(wide[0], "4 agents: 3 online, 1 offline");
   assert.match(wide[2] ?? "", /^agent 9 +online +yes +1m$/);
   assert.match(wide[3] ?? "", /^agent 10 +online +yes +2m$/);
-  assert.match(wide[4] ?? "", /^evil\[2Jnamesecond +online +yes +never +busy$/);
+  assert.match(wide[4] ?? "", /^evil\\u001b\[2J\\u202ename\\nsecond +online +yes +never +busy$/);
   assert.match(wide[5] ?? "", /^漢字.*… +offline +no +never +Launch$/);
   for (const columns of [5, 40, 80])
     for (const line of renderTable(view.rows(), { ...options, columns, lines: 6 }))
@@ -42,7 +43,10 @@ test("a table fits its terminal, whatever the names are", () => {
 });
 
 test("text from elsewhere cannot steer a terminal", () => {
-  assert.equal(plain("a\u001b]0;x\u0007\u009b31m\u202eb\r\n"), "a]0;x31mb");
+  assert.equal(
+    showUnseen("a\u001b]0;x\u0007\u009b31m\u202eb\r\n"),
+    "a\\u001b]0;x\\u0007\\u009b31m\\u202eb\\r\\n",
+  );
   assert.equal(showJson({ a: "\u009b\u202e" }), '{"a":"\\u009b\\u202e"}');
   assert.equal(fit("漢字", 3), "漢…");
   assert.deepEqual([-5, 59_999, 60_000, 7_200_000, 200_000_000].map(ago), ["0s", "59s", "1m", "2h", "2d"]);

@@ -38,7 +38,7 @@ test("the server's error is a message and exit code 1", async (t) => {
   });
   const { code, out, err } = await run(t, ["call", "agent.create"], environment);
   assert.deepEqual([code, out], [1, ""]);
-  assert.equal(err, "error: The params are not right.\n  name: must not be [31mempty\n");
+  assert.equal(err, "error: The params are not right.\n  name: must not be \\u001b[31mempty\n");
 });
 
 test("wrong usage is told with what would be right, and exit code 2", async (t) => {
@@ -156,10 +156,10 @@ test("token makes, lists (all pages) and revokes", async (t) => {
   });
   const listed = await run(t, ["token", "list"], environment);
   assert.deepEqual(
-    listed.out.split("\n").map((line) => line.slice(0, 33).trimEnd()),
+    listed.out.split("\n").map((line) => line.slice(0, 38).trimEnd()),
     [
       "ID                        NAME",
-      "tok1                      one[2J",
+      "tok1                      one\\u001b[2J",
       "tok2                      two",
       "",
     ],

@@ -1,9 +1,8 @@
 import { defineCommand } from "citty";
 import { Agent, type AgentState } from "../client/index.ts";
-import { quietOnBrokenPipe } from "./output.ts";
+import { isReaderGone, onOutputError, print } from "./output.ts";
 import { answerCommands } from "./runner-commands.ts";
 import { CLIENT, findUrl, targetArgs } from "./target.ts";
-import { plain } from "./text.ts";
 import { readTokenFile, writeTokenFile } from "./token-file.ts";
 
 /**
@@ -25,24 +24,25 @@ export default defineCommand({
     },
   },
   async run({ args }) {
-    quietOnBrokenPipe();
     const tokenFile = args["token-file"];
 
     const agent = new Agent({
       url: findUrl(args, process.env),
       token: readTokenFile(tokenFile),
       client: CLIENT,
-      onState: (state) => console.log(describe(state)),
+      onState: (state) => print(describe(state)),
       // The old token stays good until the new one is used, so a crash in between loses nothing.
       onToken: (token) => writeTokenFile(tokenFile, token),
-      onConfig: ({ agent: { name } }) => console.log(`applying the configuration of ${plain(name)}`),
+      onConfig: ({ agent: { name } }) => print(`applying the configuration of ${name}`),
     });
     agent.report({ activity: "idle" });
     answerCommands(agent);
 
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void agent.stop());
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
+      process.once(signal, () => void agent.stop());
     // Without its parent nobody has asked the agent to sign off: its status is left to the deadline.
     if (args["parent-pipe"]) process.stdin.once("close", () => process.exit(0)).resume();
+    else onOutputError((error) => isReaderGone(error) && void agent.stop());
 
     const end = await agent.ended;
     await agent.stop();
@@ -54,13 +54,13 @@ export default defineCommand({
 function describe(state: AgentState): string {
   switch (state.state) {
     case "connected":
-      return `connected as ${plain(state.agent.name)} (${state.agent.id}), a beat every ${state.everyMs} ms`;
+      return `connected as ${state.agent.name} (${state.agent.id}), a beat every ${state.everyMs} ms`;
     case "online":
       return "online: the first beat is committed";
     case "disconnected":
-      return `disconnected: ${plain(state.why.message)}; next try in ${state.retryInMs} ms`;
+      return `disconnected: ${state.why.message}; next try in ${state.retryInMs} ms`;
     case "configured":
-      return `configured: ${plain(state.hash)}`;
+      return `configured: ${state.hash}`;
     case "stopped":
       return "signed off";
     case "superseded":

@@ -1,7 +1,7 @@
 import { text } from "node:stream/consumers";
 import { defineCommand } from "citty";
 import { METHODS } from "../client/index.ts";
-import { printJson, quietOnBrokenPipe } from "./output.ts";
+import { printJson } from "./output.ts";
 import { suggest } from "./suggest.ts";
 import { openClient, targetArgs } from "./target.ts";
 import { UsageError } from "./usage.ts";
@@ -24,7 +24,6 @@ export default defineCommand({
     const { method } = args;
     if (!Object.hasOwn(METHODS, method)) throw unknownMethod(method);
     const params = parseParams(args.params === "-" ? await text(process.stdin) : (args.params ?? "{}"));
-    quietOnBrokenPipe();
     const client = await openClient(args);
     try {
       const timeoutMs = "wait" in params && params.wait === true ? WAIT_TIMEOUT_MS : undefined;

@@ -1,7 +1,7 @@
 import { defineCommand } from "citty";
 import { parseParams } from "./call.ts";
 import { findAgentId } from "./find-agent.ts";
-import { printJson, quietOnBrokenPipe } from "./output.ts";
+import { printJson } from "./output.ts";
 import { openClient, targetArgs } from "./target.ts";
 
 /** A live command's answer is waited for a little longer than the server waits for it, in milliseconds. */
@@ -19,7 +19,6 @@ export default defineCommand({
   },
   async run({ args }) {
     const commandArgs = parseParams(args.args ?? "{}");
-    quietOnBrokenPipe();
     const client = await openClient(args);
     try {
       const agent_id = await findAgentId(client, args.agent);

@@ -1,8 +1,9 @@
 import { defineCommand } from "citty";
+import { showUnseen } from "../unseen.ts";
 import { findAgentId } from "./find-agent.ts";
-import { printJson, printLine, quietOnBrokenPipe } from "./output.ts";
+import { printJson, printLine } from "./output.ts";
 import { openClient, targetArgs } from "./target.ts";
-import { fit, plain } from "./text.ts";
+import { fit } from "./text.ts";
 
 const LATEST = 50;
 
@@ -14,7 +15,6 @@ export default defineCommand({
     ...targetArgs,
   },
   async run({ args }) {
-    quietOnBrokenPipe();
     const client = await openClient(args);
     try {
       const agent_id = await findAgentId(client, args.agent);
@@ -30,5 +30,5 @@ export default defineCommand({
 });
 
 function row(created: string, status: string, attempts: string, name: string, id: string): string {
-  return [fit(created, 24), fit(status, 9), fit(attempts, 5), fit(plain(name), 24), id].join("  ");
+  return [fit(created, 24), fit(status, 9), fit(attempts, 5), fit(showUnseen(name), 24), id].join("  ");
 }

@@ -3,7 +3,7 @@ import { type Fleet, makeFleet, readFleet } from "./load/fleet.ts";
 import { readOptions } from "./load/options.ts";
 import { runLoad } from "./load/run.ts";
 import { summaryLines } from "./load/summary.ts";
-import { printJson, printLine, quietOnBrokenPipe } from "./output.ts";
+import { printJson, printLine, printNote } from "./output.ts";
 import { stopAsked } from "./stop-asked.ts";
 import { findUrl, openClient, targetArgs } from "./target.ts";
 import { UsageError } from "./usage.ts";
@@ -35,12 +35,11 @@ export default defineCommand({
       throw new UsageError("--keep is about agents that are made; --tokens makes none");
     const given = args.tokens ? readFleet(args.tokens) : undefined;
     const options = readOptions(args, given?.tokens.length);
-    quietOnBrokenPipe();
     const stopping = new AbortController();
     const stop = stopping.signal;
     void stopAsked().then(() => stopping.abort(new Error("stopped before its time")));
     const onProgress = (what: string) => {
-      if (!args.json) process.stderr.write(`${what} …\n`);
+      if (!args.json) printNote(`${what} …`);
     };
     const agents = options.sockets * options.channels;
     const work = async ({ tokens }: Fleet) => {
@@ -60,9 +59,7 @@ export default defineCommand({
         if (args.keep) return onProgress(`kept ${fleet.made}`);
         onProgress("removing what was made");
         await fleet.remove().catch((error: unknown) => {
-          process.stderr.write(
-            `could not remove ${fleet.made}: ${error instanceof Error ? error.message : error}\n`,
-          );
+          printNote(`could not remove ${fleet.made}: ${error instanceof Error ? error.message : error}`);
         });
       });
     } finally {

@@ -4,9 +4,9 @@ import { stripVTControlCharacters } from "node:util";
 import { type CommandDef, defineCommand, renderUsage, runCommand } from "citty";
 import { MusterError } from "../client/index.ts";
 import { version } from "../package-root.ts";
+import { guardOutput, print, printNote } from "./output.ts";
 import { PROGRAM } from "./program.ts";
 import { suggest } from "./suggest.ts";
-import { plainLines } from "./text.ts";
 import { checkArguments, UsageError } from "./usage.ts";
 
 const muster = defineCommand({
@@ -24,6 +24,7 @@ const muster = defineCommand({
   },
 });
 
+guardOutput();
 process.exitCode = await main(process.argv.slice(2));
 
 /** Runs one command line. Returns the exit code: 0 done, 1 failed, 2 wrong usage. */
@@ -31,7 +32,7 @@ async function main(words: string[]): Promise<number> {
   let path = [PROGRAM];
   try {
     if (words.length === 1 && (words[0] === "--version" || words[0] === "-v")) {
-      console.log(version);
+      print(version);
       return 0;
     }
     const found = await findVerb(muster, undefined, path, words);
@@ -48,11 +49,11 @@ async function main(words: string[]): Promise<number> {
     await runCommand(found.command, { rawArgs: found.words });
     return Number(process.exitCode ?? 0);
   } catch (error) {
-    process.stderr.write(`error: ${plainLines(messageOf(error))}\n`);
+    printNote(`error: ${messageOf(error)}`);
     if (!(error instanceof UsageError)) return 1;
     const verb = error.verb ?? path.join(" ");
     // A flag right behind the program's name would be taken by the tool that runs it.
-    process.stderr.write(`See \`${verb === PROGRAM ? verb : `${verb} --help`}\`.\n`);
+    printNote(`See \`${verb === PROGRAM ? verb : `${verb} --help`}\`.`);
     return 2;
   }
 }

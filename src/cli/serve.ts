@@ -8,6 +8,7 @@ import { createLog, type Log } from "../log.ts";
 import { version } from "../package-root.ts";
 import { type Server, startServer } from "../server.ts";
 import { isUnavailable } from "../store/database.ts";
+import { printNote } from "./output.ts";
 import { PROGRAM } from "./program.ts";
 import { stopAsked } from "./stop-asked.ts";
 
@@ -25,7 +26,7 @@ export default defineCommand({
       config = readConfig(process.env);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      process.stderr.write(`error: ${error.message.replaceAll("\n", "\nerror: ")}\n`);
+      printNote(`error: ${error.message.replaceAll("\n", "\nerror: ")}`);
       process.exitCode = 2;
       return;
     }

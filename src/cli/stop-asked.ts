@@ -1,15 +1,28 @@
+import { isReaderGone, onOutputError } from "./output.ts";
+
 /** One Ctrl+C can reach the process twice, from the terminal and from npm: what follows within this time is its echo. */
 const ECHO_MS = 1_000;
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
-/** Resolves with the first signal that asks for an end; a later one ends the process at once. */
-export function stopAsked(): Promise<NodeJS.Signals> {
+/**
+ * Resolves with what asks for an end first: a signal, its name, or that nobody reads standard output any more. A signal
+ * that comes later ends the process at once. A closed terminal is both, in any order.
+ */
+export function stopAsked(): Promise<string> {
   return new Promise((resolve) => {
     let askedAt: number | undefined;
-    for (const signal of ["SIGTERM", "SIGINT"] as const)
+    const ask = (by: string) => {
+      askedAt ??= performance.now();
+      resolve(by);
+    };
+    for (const signal of SIGNALS)
       process.on(signal, () => {
         if (askedAt !== undefined && performance.now() - askedAt > ECHO_MS) process.exit(1);
-        askedAt ??= performance.now();
-        resolve(signal);
+        ask(signal);
       });
+    onOutputError((error) => {
+      // Any other failure, like that of a full disk, passes.
+      if (isReaderGone(error)) ask("nobody reads the output any more");
+    });
   });
 }

@@ -1,5 +1,6 @@
+import { showUnseen } from "../unseen.ts";
 import type { Row } from "./agents-view.ts";
-import { ago, fit, plain } from "./text.ts";
+import { ago, fit } from "./text.ts";
 
 export interface TableOptions {
   /** The terminal's size in characters. */
@@ -28,7 +29,7 @@ export function renderTable(rows: Row[], options: TableOptions): string[] {
   const board = Math.max(0, free - name);
   const cells = (texts: [string, string, string, string, string, string]) => {
     const widths = [name, FIXED.status, FIXED.connected, FIXED.seen, FIXED.activity, board];
-    return texts.map((text, index) => fit(plain(text), widths[index] ?? 0)).join(GAP);
+    return texts.map((text, index) => fit(showUnseen(text), widths[index] ?? 0)).join(GAP);
   };
   // Title, heads and the line about what does not fit, and the line below that the cursor stands on.
   const room = Math.max(0, lines - 4);
@@ -63,7 +64,7 @@ function summary(rows: Row[], notice: string): string {
   for (const { agent } of rows) counts.set(agent.status, (counts.get(agent.status) ?? 0) + 1);
   const parts = [...counts].map(([status, count]) => `${count} ${status}`);
   const agents = `${rows.length} agent${rows.length === 1 ? "" : "s"}`;
-  return plain(
+  return showUnseen(
     [parts.length > 0 ? `${agents}: ${parts.join(", ")}` : agents, notice].filter(Boolean).join(" · "),
   );
 }

@@ -1,28 +1,9 @@
-/** Text from elsewhere (names come from users) made fit for a terminal, which obeys what is hidden in it. */
+import { showUnseenInLines } from "../unseen.ts";
 
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-
-/** The text without control characters, direction marks, line breaks or anything else that is not seen. */
-export function plain(text: string): string {
-  return text.replace(UNSEEN, "");
-}
-
-/** `plain` for messages of several lines. */
-export function plainLines(text: string): string {
-  return text.split("\n").map(plain).join("\n");
-}
-
-/** A value as JSON that is safe to show: unseen characters are escaped. */
+/** A value as JSON, with all that cannot be seen in it escaped. */
 export function showJson(value: unknown, indent?: number): string {
-  const json = JSON.stringify(value, undefined, indent) ?? "null";
-  return json.replace(UNSEEN, (found) =>
-    found === "\n"
-      ? found
-      : Array.from({ length: found.length }, (_, i) => `\\u${hex(found.charCodeAt(i))}`).join(""),
-  );
+  return showUnseenInLines(JSON.stringify(value, undefined, indent) ?? "null");
 }
-
-const hex = (unit: number) => unit.toString(16).padStart(4, "0");
 
 const WIDE =
   /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;

@@ -1,10 +1,11 @@
 import { defineCommand } from "citty";
 import type { Client, Result } from "../client/index.ts";
 import { parseDuration } from "../protocol/duration.ts";
-import { printJson, printLine, quietOnBrokenPipe } from "./output.ts";
+import { showUnseen } from "../unseen.ts";
+import { printJson, printLine, printNote } from "./output.ts";
 import { PROGRAM } from "./program.ts";
 import { openClient, targetArgs } from "./target.ts";
-import { fit, plain } from "./text.ts";
+import { fit } from "./text.ts";
 import { UsageError } from "./usage.ts";
 
 type UserToken = Result<"user_token.list">["items"][number];
@@ -28,7 +29,7 @@ const create = defineCommand({
       const made = await client.request("user_token.create", { name, expires_in: expires });
       if (args.json) return printJson(made);
       await printLine(made.token);
-      console.error(
+      printNote(
         `Keep it now: it is not shown again. To revoke it: ${PROGRAM} token delete ${made.user_token.id}`,
       );
     });
@@ -60,7 +61,7 @@ const remove = defineCommand({
       if (!(await allTokens(client)).some(({ id }) => id === args.id))
         throw new Error(`no token of yours has the id ${args.id}; \`${PROGRAM} token list\` shows them`);
       await client.request("user_token.delete", { token_id: args.id });
-      await printLine(`deleted ${plain(args.id)}`);
+      await printLine(`deleted ${args.id}`);
     }),
 });
 
@@ -84,7 +85,6 @@ async function withClient(
   flags: Parameters<typeof openClient>[0],
   use: (client: Client) => Promise<void>,
 ): Promise<void> {
-  quietOnBrokenPipe();
   const client = await openClient(flags);
   try {
     await use(client);
@@ -94,5 +94,5 @@ async function withClient(
 }
 
 function row(id: string, name: string, created: string, expires: string): string {
-  return `${fit(plain(id), 24)}  ${fit(plain(name), 24)}  ${fit(plain(created), 24)}  ${plain(expires)}`;
+  return [...[id, name, created].map((cell) => fit(showUnseen(cell), 24)), expires].join("  ");
 }

@@ -1,8 +1,8 @@
 import { defineCommand } from "citty";
 import type { Client, ClientState } from "../client/index.ts";
-import { printLine, quietOnBrokenPipe } from "./output.ts";
+import { printLine, printNote } from "./output.ts";
 import { openClient, targetArgs } from "./target.ts";
-import { plain, showJson } from "./text.ts";
+import { showJson } from "./text.ts";
 import { watchTable } from "./watch-table.ts";
 
 export default defineCommand({
@@ -18,12 +18,12 @@ export default defineCommand({
     ...targetArgs,
   },
   async run({ args }) {
-    quietOnBrokenPipe();
     let onState = (state: ClientState) => {
-      if (state.state === "disconnected") console.error(noticeOf(state));
+      if (state.state === "disconnected") printNote(noticeOf(state));
     };
     const client = await openClient(args, { onState: (state) => onState(state) });
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void client.close());
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+      process.once(signal, () => void client.close());
     try {
       if (process.stdout.isTTY && !args.json && isAgents(args.topic))
         await watchTable(client, args.topic, process.stdout, (listener) => {
@@ -37,9 +37,8 @@ export default defineCommand({
 });
 
 async function watchLines(client: Client, topic: string): Promise<void> {
-  const write = process.stdout.isTTY ? (value: unknown) => showJson(value) : JSON.stringify;
   for await (const change of client.watch(topic)) {
-    await printLine(write(change));
+    await printLine(showJson(change));
     if (change.kind === "end") throw new Error(`the server ended this view: ${change.reason}`);
   }
 }
@@ -50,5 +49,5 @@ function isAgents(topic: string): topic is "agents" | `agents:${string}` {
 
 /** What to say of the connection; nothing when it is as it should be. */
 function noticeOf(state: ClientState): string {
-  return state.state === "disconnected" ? `disconnected: ${plain(state.why.message)}; trying again` : "";
+  return state.state === "disconnected" ? `disconnected: ${state.why.message}; trying again` : "";
 }

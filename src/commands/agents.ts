@@ -2,7 +2,6 @@ import { heartbeat, type Report } from "../actors/heartbeats.ts";
 import { mayReadBoard, requireAdmin, requireBoardWrite, requireItself, requireUser } from "../auth/access.ts";
 import type { agentMethods } from "../protocol/agents.ts";
 import { MusterError } from "../protocol/errors.ts";
-import { nameKeyOf } from "../store/agent-rows.ts";
 import { findAgentByName, listAgents, readAgent } from "../store/agents.ts";
 import { agentHasToken } from "../store/tokens.ts";
 import { indexOf, readAndShow, show } from "./answers.ts";
@@ -97,8 +96,8 @@ export const agentCommands: Handlers<keyof typeof agentMethods> = {
     const user = requireBoardWrite(principal);
     if (params.name === undefined) throw new MusterError("unprocessable", "name is required");
     const board = params.board_id ? await findBoard(context, user.organizationId, params.board_id) : null;
-    const nameKey = nameKeyOf(params.name);
-    const find = () => findAgentByName(context.database, user.organizationId, nameKey, board?.id ?? null);
+    const { name } = params;
+    const find = () => findAgentByName(context.database, user.organizationId, name, board?.id ?? null);
     const found = await find();
     if (!found) {
       const opening = await openingFor(context, { board_id: params.board_id });

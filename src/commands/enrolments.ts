@@ -2,7 +2,6 @@ import { requireBoardWrite } from "../auth/access.ts";
 import { mintToken, readToken, tokenMatches } from "../auth/tokens.ts";
 import type { enrolmentMethods } from "../protocol/enrolments.ts";
 import { MusterError } from "../protocol/errors.ts";
-import { nameKeyOf } from "../store/agent-rows.ts";
 import { findAgentByName } from "../store/agents.ts";
 import type { BoardRow } from "../store/boards.ts";
 import {
@@ -61,7 +60,7 @@ export const enrolmentCommands: Handlers<keyof typeof enrolmentMethods> = {
     const known = await findAgentByName(
       context.database,
       enrolment.organization_id,
-      nameKeyOf(name),
+      name,
       enrolment.board_id,
     );
     if (known && principal.kind === "agent" && principal.agentId === known.id) {

@@ -6,7 +6,8 @@ import { type Agent, DEFAULT_HEARTBEAT_CONFIG, heartbeatConfig } from "../protoc
 import { MusterError } from "../protocol/errors.ts";
 import { name as nameField } from "../protocol/fields.ts";
 import type { Result } from "../protocol/methods.ts";
-import { type AgentRow, nameKeyOf } from "../store/agent-rows.ts";
+import { nameKeyOf } from "../protocol/names.ts";
+import type { AgentRow } from "../store/agent-rows.ts";
 import { readAgentsOfGateway } from "../store/agents.ts";
 import type { GatewayRow } from "../store/gateways.ts";
 import { refusalOf } from "../store/refusals.ts";

@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { DEFAULT_HEARTBEAT_CONFIG } from "../protocol/agents.ts";
 import { MusterError } from "../protocol/errors.ts";
 import type { Params } from "../protocol/methods.ts";
-import { nameKeyOf, slugOf } from "../store/agent-rows.ts";
+import { nameKeyOf } from "../protocol/names.ts";
+import { slugOf } from "../store/agent-rows.ts";
 import type { AgentFields } from "../store/changes.ts";
 import type { GatewayRow } from "../store/gateways.ts";
 

@@ -3,6 +3,7 @@ import { leadBoardOf, requireBoardWrite, requireLeadMayChange, requireOwnBoard }
 import { MusterError } from "../protocol/errors.ts";
 import type { Params } from "../protocol/methods.ts";
 import type { AgentRow } from "../store/agent-rows.ts";
+import { findTakenName } from "../store/agents.ts";
 import { readAssignment } from "../store/assignments.ts";
 import type { AgentFields } from "../store/changes.ts";
 import type { GatewayRow } from "../store/gateways.ts";
@@ -45,6 +46,7 @@ async function tryUpdate(context: Context, params: Params<"agent.update">): Prom
   const { gateway, fields } = untouched
     ? await stay(context, agent, given)
     : await placeAgent(context, agent, params, given);
+  if (fields.name !== undefined) await requireFreeName(context, gateway, { ...agent, ...fields });
   const leaves = gateway.id !== agent.gateway_id || changesEntry(agent, gateway, fields);
   const leaving = leaves ? await readAssignment(context.database, agent.id) : undefined;
   const index = indexOf(context.services, agent.id);
@@ -70,6 +72,12 @@ async function tryUpdate(context: Context, params: Params<"agent.update">): Prom
   if (outcome.ignored)
     throw new MusterError("conflict", "The agent is being deleted: it cannot be updated any more.");
   return { agent, begun: { index, generation: outcome.generation, managed } };
+}
+
+/** Says no to a name that another agent of the gateway has under a key of earlier versions. */
+async function requireFreeName(context: Context, { id }: GatewayRow, agent: AgentRow): Promise<void> {
+  const taken = await findTakenName(context.database, { ...agent, gateway_id: id }, agent.id);
+  if (taken) throw taken;
 }
 
 /** Whether it becomes another entry of its gateway's own list: the one that it was must not live on beside it. */

@@ -5,6 +5,8 @@ import { PAGE } from "./limits.ts";
 
 /** Fields that many messages share. */
 
+export { name } from "./names.ts";
+
 export const id = z.uuid("must be an id (a UUID)").transform((text) => text.toLowerCase());
 /** ISO 8601 UTC with milliseconds. */
 export const time = z.iso.datetime();
@@ -30,19 +32,6 @@ export const lifetime = durationSchema.refine((ms) => ms <= LONGEST_LIFE_MS, "mu
 /** Text of a bounded length, as it is. */
 export const text = (most: number) =>
   z.string().max(most, `must be at most ${most} characters`).refine(isStorable, STORABLE);
-
-/** A name: trimmed, not empty, on one line. */
-export const name = z
-  .string()
-  .transform((given) => given.trim())
-  .pipe(
-    z
-      .string()
-      .min(1, "must not be empty")
-      .max(200, "must be at most 200 characters")
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-      .regex(/^[^\u0000-\u001f\u007f]*$/, "must not contain control characters"),
-  );
 
 /** A template: trimmed, empty means none. */
 export const template = text(100_000)

@@ -3,6 +3,7 @@ import { STATUSES } from "../../machines/statuses.ts";
 import { agent } from "./agents.ts";
 import { id, idempotencyKey, name, offset, page, text, time } from "./fields.ts";
 import { gatewayLink } from "./gateway-links.ts";
+import { hasNoControls, NO_CONTROLS } from "./names.ts";
 
 export const GATEWAY_KINDS = ["openclaw", "local", "direct"] as const;
 export type GatewayKind = (typeof GATEWAY_KINDS)[number];
@@ -32,7 +33,7 @@ const fields = {
     .optional(),
   token: text(4_000).min(1).nullable().optional(),
   main_session_key: text(400).min(1).nullable().optional(),
-  workspace_root: text(2_000).min(1).nullable().optional(),
+  workspace_root: text(2_000).min(1).refine(hasNoControls, NO_CONTROLS).nullable().optional(),
   allow_insecure_tls: z.boolean().optional(),
 };
 /** An agent's id at its gateway. */

@@ -103,8 +103,3 @@ const NOT_IN_A_SLUG = /[^a-z0-9]+/g;
 export function slugOf(name: string): string {
   return name.toLowerCase().replace(NOT_IN_A_SLUG, "-").replace(/^-|-$/g, "");
 }
-
-/** A name without regard to case, for comparing. */
-export function nameKeyOf(name: string): string {
-  return name.normalize("NFC").toLowerCase();
-}

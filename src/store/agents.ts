@@ -1,5 +1,6 @@
 import type { MusterError } from "../protocol/errors.ts";
-import { type AgentRow, nameKeyOf, type ShownRow } from "./agent-rows.ts";
+import { foldName, foldNameAsBefore, nameKeyOf } from "../protocol/names.ts";
+import type { AgentRow, ShownRow } from "./agent-rows.ts";
 import type { AgentFields } from "./changes.ts";
 import type { Database, Queries } from "./database.ts";
 import { type List, type Page, type PageRequest, readPage, readRows } from "./page.ts";
@@ -67,12 +68,12 @@ export async function readStuckAgents(database: Queries, gatewayId: string): Pro
 export async function findAgentByName(
   database: Queries,
   organizationId: string,
-  nameKey: string,
+  name: string,
   boardId: string | null,
 ): Promise<AgentRow | undefined> {
   const [row] = await database<AgentRow[]>`
     ${from(database)}
-    where a.organization_id = ${organizationId} and a.name_key = ${nameKey}
+    where a.organization_id = ${organizationId} and a.name_key = any(${keysOf(name)}::text[])
       and (${boardId}::uuid is null or a.board_id = ${boardId})
     order by a.created_at, a.id limit 1`;
   return row;
@@ -105,8 +106,18 @@ function listOf(
       ${gatewayId === undefined ? database`` : database`and t.gateway_id = ${gatewayId}`}
       ${agentId === undefined ? database`` : database`and t.id = ${agentId}`}
       ${status === undefined ? database`` : database`and t.status = ${status}`}
-      ${name === undefined ? database`` : database`and strpos(t.name_key, ${nameKeyOf(name)}) > 0`}`,
+      ${
+        name === undefined
+          ? database``
+          : database`and (strpos(t.name_key, ${foldName(name)}) > 0
+        or strpos(t.name_key, ${foldNameAsBefore(name)}) > 0)`
+      }`,
   };
+}
+
+/** All keys under which an agent of this name can be found. */
+function keysOf(name: string): string[] {
+  return [nameKeyOf(name), foldNameAsBefore(name)];
 }
 
 /** A page of agents, newest first, with how many there are. */
@@ -191,21 +202,25 @@ const resting = (database: Queries) => database`
   from agents a join presence p on p.agent_no = a.no join gateways g on g.id = a.gateway_id`;
 
 /**
- * Why a new agent cannot have its name; undefined when it can, as far as can be seen before it is written.
- * The unique indexes have the last word.
+ * Why an agent cannot have its name; undefined when it can, as far as can be seen before it is written. The unique indexes
+ * have the last word, but know nothing of the keys that earlier versions gave.
+ *
+ * @param except the agent that is to be named so, when it is there already
  */
 export async function findTakenName(
   database: Queries,
-  fields: Pick<AgentFields, "board_id" | "gateway_id" | "name_key" | "openclaw_session_id">,
+  fields: Pick<AgentFields, "board_id" | "gateway_id" | "name" | "openclaw_session_id">,
+  except: string | null = null,
 ): Promise<MusterError | undefined> {
+  const keys = keysOf(fields.name);
   const [taken] = await database<{ constraint: string }[]>`
     select case
-      when board_id = ${fields.board_id} and name_key = ${fields.name_key} then 'agents_name_taken_on_board'
-      when name_key = ${fields.name_key} then 'agents_name_taken_on_gateway'
+      when board_id = ${fields.board_id} and name_key = any(${keys}::text[]) then 'agents_name_taken_on_board'
+      when name_key = any(${keys}::text[]) then 'agents_name_taken_on_gateway'
       else 'agents_session_key_taken' end as constraint
     from agents
-    where gateway_id = ${fields.gateway_id}
-      and (name_key = ${fields.name_key} or openclaw_session_id = ${fields.openclaw_session_id})
-    order by name_key <> ${fields.name_key} limit 1`;
+    where gateway_id = ${fields.gateway_id} and id is distinct from ${except}
+      and (name_key = any(${keys}::text[]) or openclaw_session_id = ${fields.openclaw_session_id})
+    order by name_key <> all(${keys}::text[]) limit 1`;
   return taken && refusalBy(taken.constraint);
 }

@@ -1,4 +1,4 @@
-import { plain } from "../text.ts";
+import { showUnseen } from "../../unseen.ts";
 import type { Latencies } from "./recorder.ts";
 
 /** This process took so much of one processor that it may be what bounded. */
@@ -42,7 +42,7 @@ export function summaryLines(summary: Summary): string[] {
     `acknowledged  ${whole(acked)} in ${seconds.toFixed(1)} s: ${whole(rate)} heartbeats/s`,
     `latency       p50 ${ms(p50)}  p90 ${ms(p90)}  p99 ${ms(p99)}  p99.9 ${ms(p99_9)}  max ${ms(max)}`,
     `trouble       ${whole(errors)} errors, ${whole(lost)} lost, ${whole(reconnects)} reconnects` +
-      (first_error === null ? "" : `; first error: ${plain(first_error)}`),
+      (first_error === null ? "" : `; first error: ${showUnseen(first_error)}`),
     `this process  ${Math.round(generator_cpu * 100)} % of a processor` +
       (generator_cpu < BUSY ? "" : ": it may be what bounds, not the server"),
   ];

@@ -20,9 +20,7 @@ alone, and what you write here is still here after a restart.
 
 You belong to the board **{{ board.name }}**{% if agent.is_lead %} and lead it: you may create, change and remove its agents{% endif %}.
 {% if board.objective %}
-Its objective:
-
-{{ board.objective }}
+Its objective: {{ board.objective }}
 {% else %}
 It has no objective yet: ask before you make one up.
 {% endif %}

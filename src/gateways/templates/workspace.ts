@@ -2,6 +2,7 @@ import type { AgentBrief, GatewayBrief, Work } from "../driver.ts";
 import { compile, shellQuoted } from "./engine.ts";
 import { GUIDES } from "./guides.ts";
 import { NOTES } from "./notes.ts";
+import { oneLine, oneLineEach } from "./one-line.ts";
 import type { TemplateRequest } from "./renderer.ts";
 
 export type WorkspaceFile = keyof typeof GUIDES | keyof typeof NOTES;
@@ -39,16 +40,20 @@ function variables({ agent, gateway, serverUrl, tokenFile, token }: WorkspaceFac
   return {
     agent: {
       id: agent.id,
-      name: agent.name,
+      name: oneLine(agent.name),
       slug: agent.slug,
-      session_key: agent.sessionKey,
+      session_key: oneLine(agent.sessionKey),
       is_main: agent.isMain,
       is_lead: agent.isLead,
       heartbeat_every: agent.heartbeatConfig.every,
     },
-    identity: agent.identityProfile ?? {},
-    board: agent.board,
-    gateway: { id: gateway.id, name: gateway.name },
+    identity: oneLineEach(agent.identityProfile ?? {}),
+    board: agent.board && {
+      ...agent.board,
+      name: oneLine(agent.board.name),
+      objective: agent.board.objective && oneLine(agent.board.objective),
+    },
+    gateway: { id: gateway.id, name: oneLine(gateway.name) },
     server_url: serverUrl,
     token_file: tokenFile,
     token_command: token === undefined ? `cat ${file}` : `sed -n 's/^Token: //p' ${file}`,
@@ -70,7 +75,9 @@ function factLines(identity: Record<string, string>): string {
   return Object.entries(identity)
     .map(([key, value]) => {
       const name = key.replaceAll("_", " ");
-      return `- ${name.charAt(0).toUpperCase()}${name.slice(1).toLowerCase()}: ${value}`;
+      const shown = `${name.charAt(0).toUpperCase()}${name.slice(1).toLowerCase()}`;
+      // Behind its dash, too, a key could begin a heading, a list or a block.
+      return `- ${shown.replace(/^(\d*)(?=[#>+*=~`|.)-])/, "$1\\")}: ${value}`;
     })
     .join("\n");
 }
