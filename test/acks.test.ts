@@ -197,3 +197,21 @@ test("an agent that is gone leaves nothing to the one that takes its place in me
     ["provisioning", null, null, null, agent.version],
   );
 });
+
+test("B8 no acknowledgement names a number before the first that was sent", async (t) => {
+  const server = await startTestServer(t);
+  const { host, agents } = await fleet(server, 2, 2);
+  const [, second] = agents;
+  // Both go through their machines: the later number is held back by the earlier one.
+  await agentLocked(server, agents[0]?.id ?? "", async () => {
+    host.notify("heartbeat", { n: 100, ch: 0 });
+    host.notify("heartbeat", { n: 101, ch: 1 });
+    await isWaiting(server);
+    assert.ok(second);
+  });
+  await acked(host, 101);
+  assert.ok(
+    acksOf(host).every((n) => n >= 100),
+    String(acksOf(host)),
+  );
+});

@@ -12,10 +12,7 @@ import { startTestServer } from "./support/server.ts";
 import { TurnedClock } from "./support/turned-clock.ts";
 
 /** Deliveries to one agent of a real database, by a channel that the test answers for. */
-async function stand(
-  t: TestContext,
-  answer: (id: string, timeoutMs: number | null) => Promise<CommandAnswer>,
-) {
+async function stand(t: TestContext, answer: (id: string, timeoutMs: number) => Promise<CommandAnswer>) {
   const { board, database, wire, organization } = await (async () => {
     const server = await startTestServer(t);
     const wire = await server.wire();
@@ -29,7 +26,7 @@ async function stand(
     detached() {},
     pace() {},
     configure: async () => null,
-    command: (id: string, _name: string, _args: object, timeoutMs: number | null) => answer(id, timeoutMs),
+    command: (id: string, _name: string, _args: object, timeoutMs: number) => answer(id, timeoutMs),
   };
   const deliveries = new Deliveries({
     database,

@@ -20,7 +20,7 @@ export interface Channel {
    * Hands the agent a command. Resolves with its answer; `lost` when the channel ended before it gave one. Rejects with
    * `timeout` after so many milliseconds, never when `timeoutMs` is null.
    */
-  command(id: string, name: string, args: object, timeoutMs: number | null): Promise<CommandAnswer>;
+  command(id: string, name: string, args: object, timeoutMs: number): Promise<CommandAnswer>;
 }
 
 /** An agent's answer to a command. */

@@ -28,6 +28,8 @@ export class Acknowledgements implements BeatSender {
   }
 
   received(n: number): void {
+    // No number before the first is ever named: nobody has sent it.
+    if (this.#received === -1) this.#sent = n - 1;
     if (n > this.#received) this.#received = n;
   }
 

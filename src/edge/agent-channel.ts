@@ -35,7 +35,7 @@ export interface ChannelHost {
   readonly services: Services;
   readonly acknowledgements: Acknowledgements;
   notify(method: string, params: object): void;
-  ask(owner: object, method: string, params: object, timeoutMs: number | null): Promise<CallAnswer>;
+  ask(owner: object, method: string, params: object, timeoutMs: number): Promise<CallAnswer>;
   /** The channel is no more. */
   dropped(channel: AgentChannel, reason: "superseded" | "deleted" | "revoked"): void;
 }
@@ -143,9 +143,23 @@ export class AgentChannel implements Channel, SlowBeat, Waiting {
     this.announced();
   }
 
-  async #ask(method: string, params: object, timeoutMs: number | null): Promise<CallAnswer> {
-    if (!this.#isAnnounced) await new Promise<void>((resolve) => this.#whenAnnounced(resolve));
-    return this.#isGone ? "lost" : this.#host.ask(this, method, params, timeoutMs);
+  /** Asks the agent. The time runs from now on, also while it is still being attached. */
+  async #ask(method: string, params: object, timeoutMs: number): Promise<CallAnswer> {
+    const { clock } = this.#host.services;
+    const begun = clock.now();
+    if (!this.#isAnnounced && !(await this.#announcedWithin(timeoutMs))) return "late";
+    if (this.#isGone) return "lost";
+    return this.#host.ask(this, method, params, Math.max(0, timeoutMs - (clock.now() - begun)));
+  }
+
+  #announcedWithin(timeoutMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const cancel = this.#host.services.clock.after(timeoutMs, () => resolve(false));
+      this.#whenAnnounced(() => {
+        cancel();
+        resolve(true);
+      });
+    });
   }
 
   #whenAnnounced(act: () => void): void {
@@ -158,7 +172,7 @@ export class AgentChannel implements Channel, SlowBeat, Waiting {
     return this.#host.services.registry.idOf(this.index) === this.agentId;
   }
 
-  async command(id: string, name: string, args: object, timeoutMs: number | null): Promise<CommandAnswer> {
+  async command(id: string, name: string, args: object, timeoutMs: number): Promise<CommandAnswer> {
     const answer = await this.#ask("command", { ch: this.ch, command_id: id, name, args }, timeoutMs);
     if (answer === "lost") return "lost";
     if (answer === "late")

@@ -29,10 +29,10 @@ export class Calls {
   }
 
   /**
-   * Asks, and waits for so many milliseconds, or for as long as the owner lasts. Rejects only with `unavailable`, when too
-   * many questions of the same owner wait already.
+   * Sends a request; resolves with `late` after `timeoutMs`, and with `lost` when the owner is released. Rejects only with
+   * `unavailable`, when too many questions of the same owner wait already.
    */
-  ask(owner: object, method: string, params: object, timeoutMs: number | null): Promise<CallAnswer> {
+  ask(owner: object, method: string, params: object, timeoutMs: number): Promise<CallAnswer> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return resolve("lost");
       const own = this.#byOwner.get(owner) ?? new Set();
@@ -40,8 +40,7 @@ export class Calls {
         return reject(new MusterError("unavailable", "Too many questions to this agent wait for an answer."));
       this.#last += 1;
       const id = `server-${this.#last}`;
-      const cancel =
-        timeoutMs === null ? () => {} : this.#clock.after(timeoutMs, () => this.#end(id, "late"));
+      const cancel = this.#clock.after(timeoutMs, () => this.#end(id, "late"));
       this.#waiting.set(id, { owner, resolve, cancel });
       this.#byOwner.set(owner, own.add(id));
       this.#send(id, method, params);

@@ -28,7 +28,7 @@ export interface ChannelsHost {
   /** Tells the other side that all heartbeats up to n are in Postgres. */
   acknowledge(n: number): void;
   notify(method: string, params: object): void;
-  ask(owner: object, method: string, params: object, timeoutMs: number | null): Promise<CallAnswer>;
+  ask(owner: object, method: string, params: object, timeoutMs: number): Promise<CallAnswer>;
   /** An agent's good token was shown. Returns the limits of the session if they have changed by that. */
   admitted(): object | undefined;
   /** Nobody will answer what the owner has asked. */
@@ -66,7 +66,7 @@ export class Channels {
     this.#host.notify(method, params);
   }
 
-  ask(owner: object, method: string, params: object, timeoutMs: number | null): Promise<CallAnswer> {
+  ask(owner: object, method: string, params: object, timeoutMs: number): Promise<CallAnswer> {
     return this.#host.ask(owner, method, params, timeoutMs);
   }
 
@@ -158,7 +158,10 @@ export class Channels {
     this.#closed = true;
     this.services.beats.forget(this.acknowledgements);
     for (const channel of this.#channels)
-      if (channel) this.services.attachments.detach(channel.index, channel);
+      if (channel) {
+        channel.gone();
+        this.services.attachments.detach(channel.index, channel);
+      }
     this.#channels = [];
     this.#own = undefined;
   }

@@ -190,7 +190,7 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
     return LIMITS;
   }
 
-  ask(owner: object, method: string, params: object, timeoutMs: number | null): Promise<CallAnswer> {
+  ask(owner: object, method: string, params: object, timeoutMs: number): Promise<CallAnswer> {
     if (this.#state.phase === "closed") return Promise.resolve("lost");
     return this.calls.ask(owner, method, params, timeoutMs);
   }
@@ -344,6 +344,8 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
     const identity = token === undefined ? undefined : await identify(services, token);
     // The row's text: the other is a part of the token, and would keep all of it in memory.
     this.#tokenId = identity?.principal.tokenId;
+    // Gone meanwhile: an agent that were attached now would stay so for ever.
+    if (!this.isOpen) return { result: {} };
     const principal: Principal = identity?.principal ?? { kind: "host" };
     const attached = principal.kind === "agent" ? await this.channels.attachSelf(principal) : undefined;
     if (this.#state.phase === "closed") return { result: {} };
