@@ -24,11 +24,25 @@ export type Claims = "with the committer" | "in its transaction" | "before" | "a
 
 /**
  * Carries a request out once for its idempotency key: a repetition within a day gets the first one's answer. The key is
- * claimed in the transaction of the work itself, so that neither happens without the other.
+ * claimed in the transaction of the work itself, so that neither happens without the other. An answer may hold a token, so
+ * whoever repeats must still have the right to ask.
  */
 export async function once(
   { principal, services }: { principal: Principal; services: Services },
-  { method, key, params, claims }: { method: string; key: string; params: object; claims: Claims },
+  {
+    method,
+    key,
+    params,
+    claims,
+    mayRepeat,
+  }: {
+    method: string;
+    key: string;
+    params: object;
+    claims: Claims;
+    /** Rejects with `forbidden` or `not_found` for who might not make the request now. */
+    mayRepeat: () => Promise<void>;
+  },
   run: (inside: Pick<Context, "database" | "claim" | "onceCommitted">) => Promise<unknown>,
 ): Promise<unknown> {
   if (principal.kind === "host")
@@ -42,7 +56,7 @@ export async function once(
   const { database, seal, clock } = services;
   const hash = createHash("sha256").update(JSON.stringify(params)).digest();
   const sealed = (kept: Kept) => seal.seal(JSON.stringify(kept));
-  const earlier = await replay(services, of, hash);
+  const earlier = await replay(services, of, hash, mayRepeat);
   if (earlier !== undefined) return earlier;
   const claimed = (kept: Kept) => ({ request_hash: hash, answer_sealed: sealed(kept) });
   const at = () => new Date(clock.now());
@@ -94,7 +108,7 @@ export async function once(
     const mayBeLate = !reachedClaim && (refusalOf(error) ?? error);
     const isLate = mayBeLate instanceof MusterError && mayBeLate.reason === "conflict";
     if (brokenConstraint(cause) !== "idempotency_pkey" && !isLate) throw error;
-    return (await replay(services, of, hash)) ?? Promise.reject(error);
+    return (await replay(services, of, hash, mayRepeat)) ?? Promise.reject(error);
   }
 }
 
@@ -105,9 +119,15 @@ function isOutcome(error: unknown): error is MusterError {
   return error.reason === "gateway_failed" || error.reason === "timeout";
 }
 
-async function replay(services: Services, of: RequestKey, hash: Uint8Array): Promise<unknown> {
+async function replay(
+  services: Services,
+  of: RequestKey,
+  hash: Uint8Array,
+  mayRepeat: () => Promise<void>,
+): Promise<unknown> {
   const kept = await readAnswer(services.database, of, new Date(services.clock.now() - KEPT_MS));
   if (!kept) return undefined;
+  await mayRepeat();
   if (!Buffer.from(hash).equals(kept.request_hash))
     throw new MusterError("conflict", "This idempotency_key was used for another request. Use a new key.");
   const opened = services.seal.open(kept.answer_sealed);

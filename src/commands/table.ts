@@ -1,5 +1,5 @@
 import type { Principal } from "../auth/principals.ts";
-import { METHODS, type Method } from "../protocol/methods.ts";
+import { METHODS, type Method, type Params } from "../protocol/methods.ts";
 import type { sessionMethods } from "../protocol/session.ts";
 import type { topicMethods } from "../protocol/topics.ts";
 import { refusalOf } from "../store/refusals.ts";
@@ -10,6 +10,7 @@ import { agentMessageCommands } from "./agent-message.ts";
 import { agentCommands } from "./agents.ts";
 import { boardCommands } from "./boards.ts";
 import type { Context, Handlers } from "./context.ts";
+import { openingFor } from "./create-agent.ts";
 import { enrolmentCommands } from "./enrolments.ts";
 import { gatewayLinkCommands } from "./gateway-links.ts";
 import { gatewayRosterCommands } from "./gateway-roster.ts";
@@ -18,6 +19,7 @@ import { type Claims, once } from "./idempotency.ts";
 import { organizationCommands } from "./organizations.ts";
 import type { Services } from "./services.ts";
 import { taskCommands } from "./tasks.ts";
+import { findAgentToChange } from "./update-agent.ts";
 import { validate } from "./validate.ts";
 
 /** Methods that mean something only on a socket: the session carries them out itself. */
@@ -84,6 +86,37 @@ const ACCESS: Record<CommandMethod, Access> = {
   "activity.list": "admin",
 };
 
+/** Methods that take an idempotency key. */
+type Repeatable = {
+  [M in CommandMethod]: string extends keyof Params<M>
+    ? never
+    : "idempotency_key" extends keyof Params<M>
+      ? M
+      : never;
+}[CommandMethod];
+
+/** Whose right follows from their role alone, which `ACCESS` asks for. */
+const roleIsEnough = () => Promise.resolve();
+
+/**
+ * Asked each time before a kept answer is given, as it may hold a token: whether the one who repeats the request might
+ * still make it. What a lead may do hangs on where it, and what it does it to, stand now.
+ */
+const MAY_REPEAT: { [M in Repeatable]: (context: Context, params: Params<M>) => Promise<unknown> } = {
+  "agent.create": async (context, params) => {
+    if (context.principal.kind === "agent") await openingFor(context, params);
+  },
+  "agent.update": async (context, params) => {
+    if (context.principal.kind === "agent") await findAgentToChange(context, params);
+  },
+  "agent.delete": roleIsEnough,
+  "agent.command": roleIsEnough,
+  "agent.message": roleIsEnough,
+  "board.create": roleIsEnough,
+  "gateway.create": roleIsEnough,
+  "task.create": roleIsEnough,
+};
+
 export function isCommand(method: string): method is CommandMethod {
   return Object.hasOwn(COMMANDS, method);
 }
@@ -94,6 +127,18 @@ function claimsOf(method: CommandMethod, params: object): Claims {
   if (method !== "agent.command")
     return method.startsWith("agent.") ? "with the committer" : "in its transaction";
   return "delivery" in params && params.delivery === "live" ? "before" : "in its transaction";
+}
+
+/** Refuses who might not make the request now, whatever was answered to it before. */
+async function mayRepeat(
+  method: CommandMethod,
+  { principal, services }: Pick<Context, "principal" | "services">,
+  params: object,
+): Promise<void> {
+  const ask = Object.entries(MAY_REPEAT).find(([name]) => name === method)?.[1] as
+    | ((context: Context, params: unknown) => Promise<unknown>)
+    | undefined;
+  await ask?.({ principal, services, database: services.database, onceCommitted: (tell) => tell() }, params);
 }
 
 /** Runs a command for a principal. Throws MusterError; anything else that is thrown is a fault of ours. */
@@ -115,7 +160,13 @@ export async function runCommand<M extends CommandMethod>(
       );
     return await once(
       { principal, services },
-      { method, key, params: valid, claims: claimsOf(method, valid) },
+      {
+        method,
+        key,
+        params: valid,
+        claims: claimsOf(method, valid),
+        mayRepeat: () => mayRepeat(method, { principal, services }, valid),
+      },
       (inside) => handler({ principal, services, ...inside }, valid),
     );
   } catch (error) {

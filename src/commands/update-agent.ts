@@ -87,7 +87,7 @@ function changesEntry(agent: AgentRow, { kind }: GatewayRow, fields: Partial<Age
 }
 
 /** The agent, if the principal may change it. */
-async function findAgentToChange(context: Context, params: Params<"agent.update">): Promise<AgentRow> {
+export async function findAgentToChange(context: Context, params: Params<"agent.update">): Promise<AgentRow> {
   const { principal } = context;
   if (principal.kind === "agent") {
     const ownBoardId = leadBoardOf(await findAgent(context, principal.organizationId, principal.agentId));
