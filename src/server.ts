@@ -23,6 +23,7 @@ import { createGatewayReports } from "./commands/gateway-reports.ts";
 import { workspacesRoot } from "./commands/gateways.ts";
 import type { Services } from "./commands/services.ts";
 import type { Config } from "./config.ts";
+import { Expiries } from "./edge/expiries.ts";
 import { createFailures } from "./edge/failures.ts";
 import { type Listener, listen } from "./edge/listener.ts";
 import { watchMemberships } from "./edge/membership-watch.ts";
@@ -222,7 +223,9 @@ async function build(
   const drivers = replacements.drivers?.(usual) ?? usual;
   const lifecycle = new Lifecycle({ registry, actors, database, drivers, seal, clock, log });
 
-  const sessions = new Sessions(clock);
+  const sessions = new Sessions();
+  const expiries = new Expiries(clock);
+  closers.push(() => expiries.stop());
   const services: Services = {
     config,
     clock,
@@ -250,6 +253,7 @@ async function build(
     metrics,
     node: randomUUID(),
     failed: createFailures({ metrics, log }),
+    expiries,
     onClosed: (session: Session) => {
       sessions.remove(session);
       metrics.sessions.set(sessions.size);

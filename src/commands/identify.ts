@@ -71,7 +71,7 @@ async function firstUse(
   const index = registry.indexOf(row.agent_id);
   if (index !== undefined && ended.length > 0) attachments.revoke(index, ended);
   // Also those that carry the agent no more.
-  for (const tokenId of ended) endSessions({ tokenId });
+  endSessions({ tokenIds: ended });
 }
 
 function checkExpiry(expiresAt: Date | null, now: number): number | null {

@@ -44,7 +44,7 @@ export const organizationCommands: Handlers<keyof typeof organizationMethods> = 
   async "user_token.delete"(context, { token_id }) {
     const { organizationId, userId } = requireUser(context.principal);
     if (await deleteUserToken(context.database, { organizationId, userId, id: token_id }))
-      context.onceCommitted(() => context.services.endSessions({ tokenId: token_id }));
+      context.onceCommitted(() => context.services.endSessions({ tokenIds: [token_id] }));
     return { ok: true };
   },
 };

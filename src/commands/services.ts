@@ -37,6 +37,6 @@ export interface Services {
   gateways: RemoteGateways;
   /** A fresh token for the agent at this index; the older ones stay good until it is used. */
   rotateToken(index: number, at: number): Promise<MintedToken>;
-  /** Ends the sessions that were opened with a token, or with any token of an agent that is gone. */
-  endSessions(of: { tokenId: string } | { agentId: string }): void;
+  /** Ends the sessions that were opened with one of these tokens, or with any token of an agent that is gone. */
+  endSessions(of: { tokenIds: readonly string[] } | { agentId: string }): void;
 }

@@ -1,5 +1,6 @@
 import { heartbeat } from "../actors/heartbeats.ts";
 import type { AgentPrincipal } from "../auth/principals.ts";
+import type { Cancel } from "../clock.ts";
 import { readAndShow } from "../commands/answers.ts";
 import { identify } from "../commands/identify.ts";
 import type { Services } from "../commands/services.ts";
@@ -11,6 +12,7 @@ import { sessionMethods } from "../protocol/session.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
 import { AgentChannel } from "./agent-channel.ts";
 import type { CallAnswer } from "./calls.ts";
+import type { Expiries } from "./expiries.ts";
 
 type Params = Record<string, unknown>;
 
@@ -25,6 +27,7 @@ export interface Attached {
 export interface ChannelsHost {
   readonly services: Services;
   readonly metrics: Metrics;
+  readonly expiries: Expiries;
   /** Tells the other side that all heartbeats up to n are in Postgres. */
   acknowledge(n: number): void;
   notify(method: string, params: object): void;
@@ -46,6 +49,8 @@ export class Channels {
   /** Numbers that are free again, the one that was freed first in front: late messages for it have passed by then. */
   #free: number[] | undefined;
   #attached = 0;
+  /** Of those whose token stops being good some time; few have one. */
+  #expiring: Map<AgentChannel, Cancel> | undefined;
   #closed = false;
   /** The session's own agent. */
   #own: AgentChannel | undefined;
@@ -79,17 +84,18 @@ export class Channels {
 
   /** The agent whose own session this is becomes channel 0. */
   async attachSelf(principal: AgentPrincipal): Promise<Attached> {
-    const answer = await this.#open(principal);
+    // Its token's end is the session's own.
+    const answer = await this.#open(principal, null);
     this.#own = this.#channels[0];
     return answer;
   }
 
   async attach(params: Params): Promise<Attached> {
     const { token } = validate(sessionMethods["agent.attach"].params, params);
-    const { principal } = await identify(this.services, token);
+    const { principal, expiresAt } = await identify(this.services, token);
     if (principal.kind !== "agent")
       throw new MusterError("unauthenticated", "This is a user's token; an agent is attached by its own.");
-    return this.#open(principal);
+    return this.#open(principal, expiresAt);
   }
 
   async detach(params: Params): Promise<object> {
@@ -157,6 +163,7 @@ export class Channels {
   close(): void {
     this.#closed = true;
     this.services.beats.forget(this.acknowledgements);
+    for (const cancel of this.#expiring?.values() ?? []) cancel();
     for (const channel of this.#channels)
       if (channel) {
         channel.gone();
@@ -166,7 +173,7 @@ export class Channels {
     this.#own = undefined;
   }
 
-  async #open({ agentId, tokenId }: AgentPrincipal): Promise<Attached> {
+  async #open({ agentId, tokenId }: AgentPrincipal, expiresAt: number | null): Promise<Attached> {
     const { registry, attachments, pacer, lookups } = this.services;
     const index = registry.indexOf(agentId);
     if (index === undefined) throw new MusterError("not_found", "The agent is not there any more.");
@@ -184,6 +191,13 @@ export class Channels {
     else this.#channels[ch] = channel;
     this.#attached += 1;
     attachments.attach(index, channel);
+    if (expiresAt !== null) {
+      this.#expiring ??= new Map();
+      this.#expiring.set(
+        channel,
+        this.#host.expiries.add(expiresAt, () => attachments.revoke(index, [tokenId])),
+      );
+    }
     // Read after the channel is there: a token that ends from now on finds it, one that ended before is not found.
     const [agent, isGood] = await Promise.all([
       readAndShow(this.services, agentId),
@@ -216,6 +230,8 @@ export class Channels {
   #remove(channel: AgentChannel): void {
     if (this.#channels[channel.ch] !== channel) return;
     if (channel === this.#own) this.#own = undefined;
+    this.#expiring?.get(channel)?.();
+    this.#expiring?.delete(channel);
     channel.gone();
     this.#host.release(channel);
     this.#channels[channel.ch] = undefined;

@@ -20,6 +20,7 @@ import { sessionMethods } from "../protocol/session.ts";
 import { type CallAnswer, Calls } from "./calls.ts";
 import { Channels, type ChannelsHost } from "./channels.ts";
 import { Dispatcher, type DispatcherHost } from "./dispatcher.ts";
+import type { Expiries } from "./expiries.ts";
 import type { Failed } from "./failures.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import type { SessionHandler, Transport } from "./transport.ts";
@@ -28,7 +29,7 @@ import type { SessionHandler, Transport } from "./transport.ts";
 type State =
   | { phase: "awaiting hello"; cancelDeadline: Cancel }
   | { phase: "identifying"; waiting: unknown[] }
-  | { phase: "open"; principal: Principal; expiresAt: number | null }
+  | { phase: "open"; principal: Principal }
   | { phase: "closed" };
 
 /** Frames that may arrive between `hello` and its answer, and their bytes. */
@@ -42,6 +43,7 @@ export interface SessionParts {
   /** This server's name among others. */
   node: string;
   failed: Failed;
+  expiries: Expiries;
   /** The session is gone. */
   onClosed(session: Session): void;
 }
@@ -65,6 +67,8 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
   #bearer: string | undefined;
   #state: State;
   #tokenId: string | undefined;
+  /** Where the session's token stops being good some time. */
+  #cancelExpiry: Cancel | undefined;
   #waitingBytes = 0;
   /** Nobody has shown a token here that is good: neither the session's own nor an agent's. */
   #isStranger = true;
@@ -150,9 +154,8 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
     this.#subscriptions?.recheck(principal);
   }
 
-  /** When its token stops being good, milliseconds since the epoch; null: never. */
-  get expiresAt(): number | null {
-    return this.#state.phase === "open" ? this.#state.expiresAt : null;
+  get expiries(): Expiries {
+    return this.#parts.expiries;
   }
 
   join(channel: string): void {
@@ -272,6 +275,7 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
   closed(): void {
     if (this.#state.phase === "awaiting hello") this.#state.cancelDeadline();
     this.#state = { phase: "closed" };
+    this.#cancelExpiry?.();
     this.#dispatcher?.close();
     this.#subscriptions?.close();
     this.#channels?.close();
@@ -349,7 +353,10 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
     const principal: Principal = identity?.principal ?? { kind: "host" };
     const attached = principal.kind === "agent" ? await this.channels.attachSelf(principal) : undefined;
     if (this.#state.phase === "closed") return { result: {} };
-    this.#state = { phase: "open", principal, expiresAt: identity?.expiresAt ?? null };
+    this.#state = { phase: "open", principal };
+    const expiresAt = identity?.expiresAt ?? null;
+    if (expiresAt !== null)
+      this.#cancelExpiry = this.expiries.add(expiresAt, () => this.close(CLOSE.tokenRevoked));
     if (principal.kind !== "host") this.admitted();
     const result = {
       session: randomUUID(),

@@ -1,9 +1,6 @@
-import type { Cancel, Clock } from "../clock.ts";
 import { CLOSE } from "../protocol/close-codes.ts";
 import type { Session } from "./session.ts";
 
-/** How often expired tokens are looked for, in milliseconds. */
-const EXPIRY_SWEEP_MS = 1_000;
 /** A draining server lets so many sessions go at a time, and pauses between, so that they do not all come back at once. */
 const DRAIN_BATCH = 500;
 const DRAIN_PAUSE_MS = 20;
@@ -13,15 +10,6 @@ const RECONNECT_WITHIN_MS = 2_000;
 /** All sessions of this server. */
 export class Sessions {
   readonly #sessions = new Set<Session>();
-  readonly #cancelSweep: Cancel;
-
-  constructor(clock: Clock) {
-    this.#cancelSweep = clock.every(EXPIRY_SWEEP_MS, () => {
-      const now = clock.now();
-      for (const session of this.#sessions)
-        if (session.expiresAt !== null && session.expiresAt <= now) session.close(CLOSE.tokenRevoked);
-    });
-  }
 
   get size(): number {
     return this.#sessions.size;
@@ -39,16 +27,17 @@ export class Sessions {
     this.#sessions.delete(session);
   }
 
-  /** A token was revoked, or an agent is gone: the sessions that were opened with it end. */
-  end(of: { tokenId: string } | { agentId: string }): void {
-    for (const session of [...this.#sessions])
-      if ("tokenId" in of ? session.tokenId === of.tokenId : session.agentId === of.agentId)
-        session.close(CLOSE.tokenRevoked);
+  /** Tokens were revoked, or an agent is gone: the sessions that were opened with them end. */
+  end(of: { tokenIds: readonly string[] } | { agentId: string }): void {
+    const tokenIds = "tokenIds" in of ? new Set(of.tokenIds) : undefined;
+    if (tokenIds?.size === 0) return;
+    const isOver = ({ tokenId, agentId }: Session) =>
+      "agentId" in of ? agentId === of.agentId : tokenId !== undefined && tokenIds?.has(tokenId);
+    for (const session of [...this.#sessions]) if (isOver(session)) session.close(CLOSE.tokenRevoked);
   }
 
   /** Tells every session that the server goes away, and lets them go in batches. */
   async drain(): Promise<void> {
-    this.#cancelSweep();
     const all = [...this.#sessions];
     for (let start = 0; start < all.length; start += DRAIN_BATCH) {
       if (start > 0) await new Promise((resolve) => setTimeout(resolve, DRAIN_PAUSE_MS));
