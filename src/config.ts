@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
+import { DatabaseUrlError, parseDatabaseUrl } from "./database-url.ts";
 import { durationSchema } from "./protocol/duration.ts";
 
 const duration = (fallback: string) => z.string().default(fallback).pipe(durationSchema);
@@ -22,7 +23,14 @@ const environmentSchema = z.object({
   PORT: whole(8787, 0, 65_535),
   DATABASE_URL: z
     .string()
-    .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
+    .superRefine((url, context) => {
+      try {
+        parseDatabaseUrl(url);
+      } catch (error) {
+        if (!(error instanceof DatabaseUrlError)) throw error;
+        context.addIssue({ code: "custom", message: error.message });
+      }
+    })
     .optional(),
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   MUSTER_DATA_DIR: z.string().min(1).default(".muster"),

@@ -1,13 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { defineCommand } from "citty";
 import { connect } from "../client/index.ts";
-import { ConfigError, readConfig } from "../config.ts";
+import { type Config, ConfigError, readConfig } from "../config.ts";
+import { parseDatabaseUrl } from "../database-url.ts";
 import { uwsFlavor } from "../edge/uws.ts";
 import { credentialsFile, type FirstStart, firstStart } from "../first-start.ts";
 import { createLog, type Log } from "../log.ts";
 import { version } from "../package-root.ts";
 import { type Server, startServer } from "../server.ts";
-import { isUnavailable } from "../store/database.ts";
+import { inWords } from "./database-words.ts";
 import { printNote } from "./output.ts";
 import { PROGRAM } from "./program.ts";
 import { stopAsked } from "./stop-asked.ts";
@@ -22,19 +23,20 @@ export default defineCommand({
   },
   async run({ args }) {
     let config: ReturnType<typeof readConfig>;
+    let log: Log;
+    let asked: ReturnType<typeof stopAsked>;
+    let server: Server;
     try {
       config = readConfig(process.env);
+      log = createLog(config.logLevel);
+      asked = stopAsked();
+      server = await startOn(config, log);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       printNote(`error: ${error.message.replaceAll("\n", "\nerror: ")}`);
       process.exitCode = 2;
       return;
     }
-    const log = createLog(config.logLevel);
-    const asked = stopAsked();
-    const server = await startServer(config, log).catch((error: unknown) => {
-      throw config.databaseUrl === undefined ? error : inWords(error, config.databaseUrl);
-    });
     try {
       log.info(
         {
@@ -58,12 +60,14 @@ export default defineCommand({
   },
 });
 
-/** An error of the operator's own Postgres, with which one it is, and without the password. */
-function inWords(error: unknown, databaseUrl: string): unknown {
-  if (!(error instanceof Error) || !(isUnavailable(error) || error.name === "PostgresError")) return error;
-  const { host, pathname } = new URL(databaseUrl);
-  return new Error(`the Postgres of DATABASE_URL, ${host}${pathname}, cannot be used: ${error.message}`, {
-    cause: error,
+/** Starts the server. Throws ConfigError when what stops it is a setting, as for others that cannot be used. */
+async function startOn(config: Config, log: Log): Promise<Server> {
+  const { databaseUrl } = config;
+  if (databaseUrl === undefined) return startServer(config, log);
+  const { unused } = parseDatabaseUrl(databaseUrl);
+  if (unused.length > 0) log.warn({ unused }, "DATABASE_URL has parameters that nothing is done with");
+  return startServer(config, log).catch((error: unknown) => {
+    throw inWords(error, databaseUrl);
   });
 }
 

@@ -1,5 +1,7 @@
 import postgres from "postgres";
+import { parseDatabaseUrl } from "../database-url.ts";
 import { arrayTypes } from "./array-types.ts";
+import { ConnectionLostError } from "./connection-lost.ts";
 import { PoolSocket } from "./pool-socket.ts";
 
 const types = {
@@ -35,34 +37,16 @@ const CLOSE_TIMEOUT_SECONDS = 5;
 
 /** SQLSTATEs that speak of the server and not of the statement: shutting down, starting, full. */
 const AWAY_STATES = new Set(["57P01", "57P02", "57P03", "53300"]);
+/** Severities with which a connection ends, a sign-in that is refused among them. */
+const ENDS = new Set(["FATAL", "PANIC"]);
+/** What the client itself says of a connection that it cannot use. */
 const AWAY_CODES = new Set([
   "CONNECTION_CLOSED",
   "CONNECTION_ENDED",
   "CONNECTION_DESTROYED",
   "CONNECT_TIMEOUT",
-  "EAI_AGAIN",
-  "ECONNABORTED",
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "EHOSTDOWN",
-  "EHOSTUNREACH",
-  "ENETDOWN",
-  "ENETUNREACH",
-  "ENOTFOUND",
-  "EPIPE",
-  "ERR_STREAM_DESTROYED",
-  "ETIMEDOUT",
+  "SASL_SIGNATURE_MISMATCH",
 ]);
-
-/** What a connection attempt of a pool that has been given up is answered with. */
-class ConnectionLostError extends Error {
-  override name = "ConnectionLostError";
-  readonly code = "CONNECTION_CLOSED";
-
-  constructor() {
-    super("the connection to Postgres was lost");
-  }
-}
 
 /**
  * Opens a pool. It connects when the first query comes.
@@ -70,15 +54,17 @@ class ConnectionLostError extends Error {
  * When a connection is lost the whole pool is given up, and the next query opens a fresh one: what was under way or
  * waiting fails at once with an error for which `isUnavailable` is true (a COMMIT under way may have been carried out), a
  * query made while Postgres is away costs one attempt and fails with it, and the first one made after its return
- * succeeds. Nothing waits in a queue for a server that may not come back. (Over TLS the pool is the client's own, without
- * these promises.) A query's `cancel` does not work on it, for want of a socket that is seen to close.
+ * succeeds. Nothing waits in a queue for a server that may not come back. A query's `cancel` does not work on it, for want
+ * of a socket that is seen to close.
  *
- * @param url postgres://user:password@host:port/database
+ * @param url postgres://user:password@host:port/database, with `sslmode` and others of libpq's parameters
+ * @throws DatabaseUrlError when it can never be used
  */
 export function openDatabase(
   url: string,
   { maxConnections = 10, onNotice = () => {} }: DatabaseOptions = {},
 ): Database {
+  const address = parseDatabaseUrl(url);
   let ended: Promise<void> | undefined;
   let pool = openPool();
 
@@ -91,8 +77,10 @@ export function openDatabase(
       await sql.end({ timeout: 0 });
       for (const socket of sockets) socket.destroy();
     };
-    const connect = (server: { host: string[]; port: number[]; path: string | false }) => {
-      const socket: PoolSocket = new PoolSocket({
+    const connect = () => {
+      // A reconnect that was on its way when the pool was given up.
+      if (gone) throw new ConnectionLostError();
+      const socket: PoolSocket = new PoolSocket(address, {
         ready: () => {
           ready += 1;
         },
@@ -106,28 +94,31 @@ export function openDatabase(
           return gone;
         },
       });
-      // A reconnect that was on its way when the pool was given up.
-      if (gone) throw new ConnectionLostError();
       sockets.add(socket);
-      if (server.path) return socket.connect(server.path);
-      return socket.connect(server.port[0] ?? 5432, server.host[0] ?? "127.0.0.1");
+      return socket;
     };
     const options = {
+      host: address.host,
+      port: address.port,
+      user: address.user,
+      // Of an empty one the client would say that it was not given.
+      password: () => address.password,
+      database: address.database,
       max: maxConnections,
       types,
       prepare: true,
       fetch_types: false,
       connect_timeout: CONNECT_TIMEOUT_SECONDS,
-      // A connection stays until it is lost; what lies between must not drop quiet ones, so they are probed.
+      // A connection stays until it is lost.
       max_lifetime: null,
-      keep_alive: 60,
       backoff: () => 0,
       onnotice: (notice: postgres.Notice) => onNotice(notice.message ?? ""),
-      connection: { application_name: "muster" },
+      connection: { application_name: "muster", ...address.settings },
+      // Whether there is TLS is the socket's affair.
+      ssl: false,
+      socket: connect,
     };
-    // Under TLS the client watches a socket of its own, which this one cannot speak for.
-    const overOurSocket = { ...options, socket: connect };
-    const sql: Database = postgres(url, wantsTls(url) ? options : overOurSocket);
+    const sql: Database = postgres(options);
     return sql;
   }
 
@@ -146,12 +137,22 @@ export function closeDatabase(database: Database): Promise<void> {
   return database.end({ timeout: CLOSE_TIMEOUT_SECONDS });
 }
 
-/** Whether an error means that Postgres cannot be reached, or is just coming or going: the same may work later. */
+/**
+ * Whether an error means that Postgres cannot be reached, lets nobody in, or is just coming or going: it says nothing of
+ * the statement, and the same may work later.
+ */
 export function isUnavailable(error: unknown): boolean {
-  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return false;
+  if (error instanceof ConnectionLostError) return true;
   if (error instanceof postgres.PostgresError)
-    return AWAY_STATES.has(error.code) || error.code.startsWith("08");
-  return AWAY_CODES.has(error.code);
+    return (
+      AWAY_STATES.has(error.code) ||
+      error.code.startsWith("08") ||
+      // Poolers give the one, old servers the other.
+      ENDS.has(error.severity ?? error.severity_local)
+    );
+  return (
+    error instanceof Error && "code" in error && typeof error.code === "string" && AWAY_CODES.has(error.code)
+  );
 }
 
 /** Whether Postgres answers. */
@@ -165,10 +166,4 @@ export async function isReachable(database: Database): Promise<boolean> {
 /** Deadlock, serialization failure: two transactions were in each other's way, and the same works at once. */
 export function isPassing(error: unknown): boolean {
   return error instanceof postgres.PostgresError && (error.code === "40P01" || error.code === "40001");
-}
-
-function wantsTls(url: string): boolean {
-  const { searchParams } = new URL(url);
-  const mode = searchParams.get("sslmode") ?? searchParams.get("ssl") ?? process.env.PGSSL ?? "disable";
-  return mode !== "disable" && mode !== "false";
 }
