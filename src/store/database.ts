@@ -3,6 +3,7 @@ import { parseDatabaseUrl } from "../database-url.ts";
 import { arrayTypes } from "./array-types.ts";
 import { ConnectionLostError } from "./connection-lost.ts";
 import { PoolSocket } from "./pool-socket.ts";
+import { withoutPgVariables } from "./without-pg-variables.ts";
 
 const types = {
   ...arrayTypes,
@@ -118,7 +119,7 @@ export function openDatabase(
       ssl: false,
       socket: connect,
     };
-    const sql: Database = postgres(options);
+    const sql: Database = withoutPgVariables(() => postgres(options));
     return sql;
   }
 

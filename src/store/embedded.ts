@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
-import postgres from "postgres";
+import { closeDatabase, openDatabase } from "./database.ts";
 import { type Account, chooseAccount } from "./embedded/account.ts";
 import { type Binaries, findBinaries } from "./embedded/binaries.ts";
 import { ensureCluster, NAME } from "./embedded/cluster.ts";
@@ -211,12 +211,12 @@ function stopper(
 }
 
 async function ensureDatabase(adminUrl: string): Promise<void> {
-  const admin = postgres(adminUrl, { max: 1, fetch_types: false });
+  const admin = openDatabase(adminUrl, { maxConnections: 1 });
   try {
     const [found] = await admin`select from pg_database where datname = ${NAME}`;
     if (!found) await admin`create database ${admin(NAME)}`;
   } finally {
-    await admin.end();
+    await closeDatabase(admin);
   }
 }
 
