@@ -268,3 +268,34 @@ test("stop does not wait for a Postgres that stays away to tell what became of a
   await committer.stop();
   await unknown;
 });
+
+test("B8 whoever throws when a batch is told is not Postgres being away", async (t) => {
+  const batches: BeatBatch[] = [];
+  const { committer, insertion } = await committerStand(t, {
+    beats: { take: () => batches.shift() ?? null, waiting: 0 },
+  });
+  const { no } = await committer.commit(insertion("Ada"));
+  const heard: string[] = [];
+  const batch = (committed: () => void): BeatBatch => ({
+    nos: Int32Array.of(no ?? 0),
+    times: Float64Array.of(1_000),
+    reports: [],
+    events: null,
+    isTold: false,
+    committed,
+    failed: () => heard.push("failed"),
+  });
+  batches.push(
+    batch(() => {
+      heard.push("thrown");
+      throw new Error("a listener's own fault");
+    }),
+  );
+  committer.beatsWait();
+  await until(() => heard.length > 0, { what: "the first batch" });
+  assert.equal(committer.available, true);
+  batches.push(batch(() => heard.push("committed")));
+  committer.beatsWait();
+  await until(() => heard.includes("committed"), { what: "the next batch" });
+  assert.deepEqual(heard, ["thrown", "committed"]);
+});

@@ -75,6 +75,7 @@ export function createHeartbeatWriter({
 
   const commit = async (batch: BeatBatch) => {
     const stopwatch = metrics.commitDuration.startTimer();
+    let committed: () => void;
     try {
       const { nos, times, reports, events, isTold } = batch;
       const seq = nos.length === 0 ? null : await appendHeartbeats(database, nos, times);
@@ -85,11 +86,18 @@ export function createHeartbeatWriter({
       metrics.commits.inc();
       metrics.commitRows.observe(nos.length);
       stopwatch();
-      batch.committed(seq, entries);
+      committed = () => batch.committed(seq, entries);
     } catch (error) {
       batch.failed();
       isWaiting = true;
       if (!isPassing(error)) availability.lost(error);
+      return;
+    }
+    try {
+      committed();
+    } catch (error) {
+      // A fault of whoever is told. Postgres has the batch, and is not away for it.
+      log.error({ err: error }, "what was committed could not be told");
     }
   };
 
