@@ -41,6 +41,7 @@ import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { IDLE_TIMEOUT_S, LIMITS } from "./protocol/limits.ts";
 import { ownSecretKey } from "./secret-key.ts";
+import { Shutdown } from "./shutdown.ts";
 import { readResting } from "./store/agents.ts";
 import { type AssignmentRow, readGatewaysOfKind, readProvisioned } from "./store/assignments.ts";
 import { createCommitter } from "./store/committer.ts";
@@ -52,12 +53,15 @@ import { migrate } from "./store/migrations.ts";
 /** Bytes that may wait for one socket to read. */
 const MOST_BUFFERED = 8 * 1_048_576;
 
+/** Postgres may first shut down fast, and then, being asked again, at once, in milliseconds. */
+const POSTGRES_STOP_MS = 35_000;
+
 /** A running server. */
 export interface Server {
   /** http://host:port, or the configured public URL. */
   readonly url: string;
   readonly services: Services;
-  /** Stops in the reverse order of the start; what has been acknowledged stays. Safe to call again. */
+  /** Stops in the reverse order of the start; what has been acknowledged stays. Safe to call again; never rejects. */
   stop(): Promise<void>;
 }
 
@@ -77,14 +81,11 @@ export async function startServer(
   replacements: Replacements = {},
 ): Promise<Server> {
   const clock = replacements.clock ?? systemClock;
-  const closers: (() => unknown)[] = [];
-  const stop = async () => {
-    for (let close = closers.pop(); close; close = closers.pop()) await close();
-  };
+  const shutdown = new Shutdown(log);
   try {
-    return await build(config, log, clock, replacements, closers, stop);
+    return await build(config, log, clock, replacements, shutdown);
   } catch (error) {
-    await stop();
+    await shutdown.run();
     throw error;
   }
 }
@@ -94,17 +95,16 @@ async function build(
   log: Log,
   clock: Clock,
   replacements: Replacements,
-  closers: (() => unknown)[],
-  stop: () => Promise<void>,
+  shutdown: Shutdown,
 ): Promise<Server> {
   const metrics = createMetrics();
-  const databaseUrl = config.databaseUrl ?? (await startOwnPostgres(config, log, closers));
+  const databaseUrl = config.databaseUrl ?? (await startOwnPostgres(config, log, shutdown));
   const database = openDatabase(databaseUrl, { onNotice: (message) => log.debug(message) });
-  closers.push(() => closeDatabase(database));
+  shutdown.add("database", () => closeDatabase(database));
   const applied = await migrate(database);
   if (applied.length > 0) log.info({ applied }, "the database was brought up to date");
   const { activityRetentionMs } = config;
-  closers.push(await startHousekeeping({ database, clock, log, activityRetentionMs }));
+  shutdown.add("housekeeping", await startHousekeeping({ database, clock, log, activityRetentionMs }));
   const seal = createSeal(config.secretKey ?? (await ownSecretKey(config.dataDir)));
 
   const settings: LifeSettings = {
@@ -141,8 +141,8 @@ async function build(
     metrics,
     log,
   });
-  closers.push(() => committer.stop());
-  closers.push(() => checkpoint.stop());
+  shutdown.add("committer", () => committer.stop());
+  shutdown.add("checkpoint", () => checkpoint.stop());
   await loadRegistry(database, registry, checkpoint);
 
   let listener: Listener | undefined;
@@ -162,7 +162,7 @@ async function build(
     publish: (channel, frame) => listener?.publish(channel, frame),
     history: config.history,
   });
-  closers.push(() => hub.stop());
+  shutdown.add("live views", () => hub.stop());
   const touch = (index: number) => {
     const id = registry.idOf(index);
     if (id !== undefined) hub.touched(id, registry.belongingOf(index));
@@ -179,7 +179,7 @@ async function build(
     if (id !== undefined) deliveries.channelChanged(id);
   });
   const deliveries = new Deliveries({ database, lookups, registry, attachments, hub, clock, log });
-  closers.push(() => deliveries.stop());
+  shutdown.add("command deliveries", () => deliveries.stop());
   const life = { registry, committer, settings, seal, onCommitted: (done: Committal) => follow(done) };
   const newcomers = new Newcomers(life);
   const actors = new Actors({
@@ -199,7 +199,7 @@ async function build(
   const serverUrl = () =>
     config.publicUrl ?? `http://${urlHost(config.host)}:${listener?.port ?? config.port}`;
   const templates = new TemplateRenderer(log);
-  closers.push(() => templates.stop());
+  shutdown.add("templates", () => templates.stop());
   const renderTemplate: RenderTemplate = (request) => templates.render(request);
   if (config.localGateway)
     usual.local = createLocalDriver({ root: workspacesRoot(config), serverUrl, renderTemplate, log, clock });
@@ -225,7 +225,7 @@ async function build(
 
   const sessions = new Sessions();
   const expiries = new Expiries(clock);
-  closers.push(() => expiries.stop());
+  shutdown.add("expiry of tokens", () => expiries.stop());
   const services: Services = {
     config,
     clock,
@@ -284,32 +284,33 @@ async function build(
       return session;
     },
   });
-  closers.push(() => listener?.close());
-  closers.push(() => {
+  shutdown.add("listener", () => listener?.close());
+  shutdown.add("sessions", () => {
     draining = true;
     listener?.stopAccepting();
     return sessions.drain();
   });
-  closers.push(() => completions.stop());
+  shutdown.add("waiting requests", () => completions.stop());
   // While sockets are still served, so that agents that end can say so.
-  for (const driver of new Set([openclaw, ...Object.values(drivers)])) closers.push(() => driver.stop());
-  closers.push(() => lifecycle.stop());
+  for (const driver of new Set([openclaw, ...Object.values(drivers)]))
+    shutdown.add("gateways", () => driver.stop());
+  shutdown.add("lifecycle", () => lifecycle.stop());
 
   registry.listenFrom(clock.now());
-  closers.push(pacer.start());
-  closers.push(watchMemberships({ sessions, database, clock, log }));
-  closers.push(() => recovery.stop());
-  closers.push(startSweep({ registry, actors, clock, disconnectGraceMs: config.disconnectGraceMs }));
+  shutdown.add("pacer", pacer.start());
+  shutdown.add("membership watch", watchMemberships({ sessions, database, clock, log }));
+  shutdown.add("recovery", () => recovery.stop());
+  shutdown.add("sweep", startSweep({ registry, actors, clock, disconnectGraceMs: config.disconnectGraceMs }));
   for (const gateway of await readGatewaysOfKind(database, "openclaw"))
     gateways.changed({ ...gatewayBrief(gateway, seal), kind: gateway.kind });
   lifecycle.resume();
   await resumeDrivers(drivers, database, seal, log);
-  return { url: serverUrl(), services, stop };
+  return { url: serverUrl(), services, stop: () => shutdown.run() };
 }
 
-async function startOwnPostgres(config: Config, log: Log, closers: (() => unknown)[]): Promise<string> {
+async function startOwnPostgres(config: Config, log: Log, shutdown: Shutdown): Promise<string> {
   const postgres = await keepEmbedded({ dataDir: config.dataDir, log });
-  closers.push(() => postgres.stop());
+  shutdown.add("Postgres", () => postgres.stop(), POSTGRES_STOP_MS);
   return postgres.url;
 }
 

@@ -5,7 +5,7 @@ import { type Config, ConfigError, readConfig } from "../config.ts";
 import { parseDatabaseUrl } from "../database-url.ts";
 import { uwsFlavor } from "../edge/uws.ts";
 import { credentialsFile, type FirstStart, firstStart } from "../first-start.ts";
-import { createLog, type Log } from "../log.ts";
+import { createLog, flushLog, type Log } from "../log.ts";
 import { version } from "../package-root.ts";
 import { type Server, startServer } from "../server.ts";
 import { inWords } from "./database-words.ts";
@@ -22,43 +22,59 @@ export default defineCommand({
     empty: { type: "boolean", description: "First start: make no gateway, board and agents to look at" },
   },
   async run({ args }) {
-    let config: ReturnType<typeof readConfig>;
-    let log: Log;
-    let asked: ReturnType<typeof stopAsked>;
-    let server: Server;
     try {
-      config = readConfig(process.env);
-      log = createLog(config.logLevel);
-      asked = stopAsked();
-      server = await startOn(config, log);
+      await serve(args.empty ?? false);
     } catch (error) {
+      exitAfter(FLUSH_MS);
       if (!(error instanceof ConfigError)) throw error;
       printNote(`error: ${error.message.replaceAll("\n", "\nerror: ")}`);
       process.exitCode = 2;
-      return;
     }
-    try {
-      log.info(
-        {
-          sockets: `${uwsFlavor.package} ${uwsFlavor.version}`,
-          native: uwsFlavor.native,
-          node: process.version,
-          pid: process.pid,
-        },
-        `Muster ${version} is ready on ${server.url}`,
-      );
-      if (!uwsFlavor.native)
-        log.warn("no native uWebSockets.js fits this system (see the README): sockets are served slower");
-      const first = await firstStart(server.services, server.url, args.empty ?? false);
-      if (first) await welcome(server, first, config.dataDir, log, asked);
-      const signal = await asked;
-      log.info({ signal }, "stopping");
-    } finally {
-      await server.stop();
-    }
-    log.info("stopped");
   },
 });
+
+/** How long all of a stop may take; Postgres is then asked to end by the exit itself. Milliseconds, as the next one. */
+const LONGEST_STOP_MS = 60_000;
+/** How long the last lines of the log are waited for. */
+const FLUSH_MS = 1_000;
+
+/** Exits, should the process still be there after so many milliseconds. */
+function exitAfter(ms: number): void {
+  setTimeout(() => process.exit(process.exitCode ?? 1), ms).unref();
+}
+
+async function serve(empty: boolean): Promise<void> {
+  const config = readConfig(process.env);
+  const log = createLog(config.logLevel);
+  const asked = stopAsked((error) =>
+    log.fatal({ err: error }, "an error that nobody caught: the server stops"),
+  );
+  void asked.then(() => exitAfter(LONGEST_STOP_MS));
+  const server = await startOn(config, log);
+  try {
+    log.info(
+      {
+        sockets: `${uwsFlavor.package} ${uwsFlavor.version}`,
+        native: uwsFlavor.native,
+        node: process.version,
+        pid: process.pid,
+      },
+      `Muster ${version} is ready on ${server.url}`,
+    );
+    if (!uwsFlavor.native)
+      log.warn("no native uWebSockets.js fits this system (see the README): sockets are served slower");
+    const first = await firstStart(server.services, server.url, empty);
+    if (first) await welcome(server, first, config.dataDir, log, asked);
+    const by = await asked;
+    log.info({ by }, "stopping");
+  } finally {
+    await server.stop();
+  }
+  log.info("stopped");
+  await flushLog(FLUSH_MS);
+  // Not left to the loop to run empty: a part that was left behind may hold it.
+  process.exit();
+}
 
 /** Starts the server. Throws ConfigError when what stops it is a setting, as for others that cannot be used. */
 async function startOn(config: Config, log: Log): Promise<Server> {

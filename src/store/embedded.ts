@@ -127,6 +127,7 @@ async function startPostgres(
       // A group of its own: Ctrl+C in a terminal reaches our whole group, and Postgres must outlive our last writes.
       detached: true,
     });
+    endWithProcess(child);
     const outcome = await readiness(child, onLog);
     if (outcome.ready) return { child, port };
     const words = outcome.lastLines.join("\n");
@@ -134,6 +135,13 @@ async function startPostgres(
       throw new EmbeddedPostgresError(`Postgres did not start: ${words || "it said nothing"}`);
     await pause(PAUSE_BETWEEN_ATTEMPTS_MS);
   }
+}
+
+/** However this process comes to exit, save by a signal that nobody catches, it asks Postgres to end as its last act. */
+function endWithProcess(child: ChildProcess): void {
+  const ask = () => child.kill("SIGINT");
+  process.once("exit", ask);
+  child.once("exit", () => process.removeListener("exit", ask));
 }
 
 type Readiness = { ready: true } | { ready: false; lastLines: string[] };
