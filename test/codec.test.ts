@@ -70,7 +70,23 @@ const jsonValue = fc.jsonValue({ maxDepth: 6 }).filter((value) => {
 
 test("an acknowledgement's frame is what its notification would be, in both codecs", () => {
   for (const codec of [jsonCodec, msgpackCodec])
-    for (const n of [0, 1, 4_294_967_296, Number.MAX_SAFE_INTEGER])
+    for (const n of [
+      0,
+      1,
+      9,
+      10,
+      127,
+      128,
+      255,
+      256,
+      65_535,
+      65_536,
+      99_999,
+      4_294_967_295,
+      4_294_967_296,
+      9_999_999_999,
+      Number.MAX_SAFE_INTEGER,
+    ])
       assert.deepEqual(
         Buffer.from(codec.encodeAck(n)).toString("latin1"),
         Buffer.from(codec.encode({ method: "ack", params: { n } })).toString("latin1"),

@@ -93,7 +93,9 @@ function acceptSockets<UserData>(
           getUserData: () => userData,
           getBufferedAmount: () => ws.bufferedAmount,
           send(message, isBinary) {
-            ws.send(message, { binary: isBinary, compress: false });
+            // Copied, as the native one does: ours may be written over before all of it has left.
+            const bytes = typeof message === "string" ? message : Uint8Array.from(message);
+            ws.send(bytes, { binary: isBinary, compress: false });
             return ws.bufferedAmount === 0 ? 1 : 0;
           },
           end(code, reason) {

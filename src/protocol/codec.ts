@@ -2,6 +2,7 @@
 // kept would keep its whole frame in memory.
 import { Packr } from "msgpackr/pack";
 import { Unpackr } from "msgpackr/unpack";
+import { jsonAckWriter, packedAckWriter } from "./ack-frame.ts";
 import { MusterError } from "./errors.ts";
 import { type FrameBounds, NO_BOUNDS, TooMuch } from "./frame-bounds.ts";
 import { idInJson, idInMsgpack } from "./frame-id.ts";
@@ -22,8 +23,11 @@ export interface Codec {
    * view into a larger buffer: copy it to keep it for long.
    */
   encode(message: unknown): string | Uint8Array;
-  /** The frame of the notification `ack`, of which there are as many as of all others together. */
-  encodeAck(n: number): string | Uint8Array;
+  /**
+   * The frame of the notification `ack`, of which there are as many as of all others together. Its bytes, UTF-8 for a text
+   * frame, are good until the next one is encoded.
+   */
+  encodeAck(n: number): Uint8Array;
   /** Messages that are encoded already, as one frame that holds them as a batch. */
   joinBatch(frames: readonly (string | Uint8Array)[]): string | Uint8Array;
   /**
@@ -50,13 +54,16 @@ export class FrameTooRich extends MusterError {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+const jsonAcks = jsonAckWriter();
+const packedAcks = packedAckWriter();
+
 /** JSON text, each message marked as JSON-RPC 2.0. */
 export const jsonCodec: Codec = {
   name: "json",
   subprotocol: "muster.v1.json",
   binary: false,
   encode: (message) => JSON.stringify(Array.isArray(message) ? message.map(marked) : marked(message)),
-  encodeAck: (n) => `{"jsonrpc":"2.0","method":"ack","params":{"n":${n}}}`,
+  encodeAck: (n) => jsonAcks.write(n),
   joinBatch: (frames) => `[${frames.join(",")}]`,
   decode(frame, bounds = NO_BOUNDS) {
     if (typeof frame !== "string" && bounds !== NO_BOUNDS && !isWithin(frame, bounds))
@@ -92,7 +99,7 @@ export const msgpackCodec: Codec = {
   subprotocol: "muster.v1.msgpack",
   binary: true,
   encode: (message) => packr.encode(message),
-  encodeAck: (n) => packr.encode({ method: "ack", params: { n } }),
+  encodeAck: (n) => packedAcks.write(n),
   joinBatch(frames) {
     const parts = frames.filter((frame) => typeof frame !== "string");
     const batch = new Uint8Array(parts.reduce((sum, { length }) => sum + length, BATCH_HEAD));
