@@ -18,6 +18,8 @@ const ADVICE: Record<string, string> = {
   ECONNRESET: "is it a Postgres that listens there?",
   EPIPE: "is it a Postgres that listens there?",
   CONNECTION_CLOSED: "is it a Postgres that listens there?",
+  NOT_POSTGRES: "is it a Postgres that listens there?",
+  SIGN_IN_UNKNOWN: "let its pg_hba.conf ask for scram-sha-256",
   NO_TLS: "switch it on there, or write another sslmode",
   "53300": "it takes no more connections: let it have more, or end some",
   "28P01": "look at the user and the password",

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { DatabaseAddress, TlsMode } from "../database-url.ts";
 import { ConnectionLostError } from "./connection-lost.ts";
 import { dial } from "./dial.ts";
+import { SignIn } from "./sign-in.ts";
 
 /** Postgres' ReadyForQuery outside a transaction, with which every successful sign-in ends. */
 const READY_FOR_QUERY = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
@@ -122,8 +123,18 @@ export class PoolSocket extends EventEmitter {
     let isFirst = true;
     const [other, ...rest] = others;
     const isOurs = () => socket === this.#line;
-    socket.on("data", (bytes: Buffer) => {
+    const signIn = new SignIn();
+    socket.on("data", (received: Buffer) => {
       if (!isOurs()) return;
+      let bytes: Buffer;
+      try {
+        bytes = signIn.take(received);
+      } catch (error) {
+        reason ??= error;
+        socket.destroy();
+        return;
+      }
+      if (bytes.length === 0) return;
       if (isFirst && other !== undefined && refusesThisWay(bytes)) {
         this.#state = "opening";
         this.#line = undefined;

@@ -93,6 +93,47 @@ test("whatever answers in a Postgres' place is away, over TLS and without", asyn
     }
 });
 
+/** A message of a Postgres that asks to sign in. */
+function signIn(kind: number, words = ""): Buffer {
+  const message = Buffer.alloc(9 + words.length);
+  message.write("R");
+  message.writeUInt32BE(message.length - 1, 1);
+  message.writeUInt32BE(kind, 5);
+  message.write(words, 9, "latin1");
+  return message;
+}
+
+test("what asks for a sign-in that cannot be given is away, at once", async (t) => {
+  const scram = signIn(10, "SCRAM-SHA-256\0\0");
+  const asked: Record<string, Buffer[]> = {
+    "a challenge that is rubbish": [scram, signIn(11, "rubbish")],
+    "a challenge without a salt": [scram, signIn(11, "r=abc,i=4096")],
+    "a challenge of no iterations": [scram, signIn(11, "r=abc,s=YWJj,i=0")],
+    "a challenge of hours": [scram, signIn(11, "r=abc,s=YWJj,i=2147483647")],
+    "another mechanism": [signIn(10, "SCRAM-SHA-256-PLUS\0\0")],
+    Kerberos: [signIn(7)],
+    "a kind that there is not": [signIn(4_294_967_295)],
+    "a message without its kind": [Buffer.from("R\0\0\0\x04", "latin1")],
+    "a message shorter than itself": [Buffer.from("R\0\0\0\0\0", "latin1")],
+    "a message that never ends": [Buffer.from("R\x7f\xff\xff\xff", "latin1")],
+    "rows for nobody": [Buffer.from("D\0\0\0\x06\0\0", "latin1")],
+  };
+  for (const [what, messages] of Object.entries(asked))
+    for (const inPieces of [false, true]) {
+      const url = await stranger(t, (socket) => {
+        const left = [...messages];
+        socket.on("data", () => {
+          const message = left.shift() ?? Buffer.alloc(0);
+          if (inPieces) for (const byte of message) socket.write(Buffer.of(byte));
+          else socket.write(message);
+        });
+      });
+      const began = performance.now();
+      await assert.rejects(async () => open(t, `${url}?sslmode=disable`)`select 1`, away, what);
+      assert.ok(performance.now() - began < 2_000, `${what}: it was made to wait`);
+    }
+});
+
 test("no TLS is begun with one who has already said more than that it can be", async (t) => {
   const heard: string[] = [];
   const url = await stranger(t, (socket) => {
