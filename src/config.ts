@@ -45,6 +45,7 @@ const environmentSchema = z.object({
   MUSTER_MAX_HEARTBEATS_PER_SECOND: whole(50_000, 1, 1_000_000_000),
   MUSTER_ACTIVITY_RETENTION: duration("30d"),
   MUSTER_SECRET_KEY: z.string().min(16, "must be at least 16 characters").optional(),
+  MUSTER_SECRET_KEY_OLD: z.string().min(16, "must be at least 16 characters").optional(),
   MUSTER_ALLOWED_ORIGINS: z
     .string()
     .default("")
@@ -83,6 +84,8 @@ export type Config = Readonly<{
   history: Readonly<{ changes: number; bytes: number }>;
   /** Undefined: a key of its own, kept in `dataDir`. */
   secretKey: string | undefined;
+  /** An earlier one, with which what is sealed may still be sealed. */
+  secretKeyOld: string | undefined;
   allowedOrigins: readonly string[];
   localGateway: boolean;
   /** How many agents each gateway of kind local may have. */
@@ -121,6 +124,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     activityRetentionMs: env.MUSTER_ACTIVITY_RETENTION,
     history: Object.freeze({ changes: env.MUSTER_HISTORY_CHANGES, bytes: env.MUSTER_HISTORY_BYTES }),
     secretKey: env.MUSTER_SECRET_KEY,
+    secretKeyOld: env.MUSTER_SECRET_KEY_OLD,
     allowedOrigins: Object.freeze(env.MUSTER_ALLOWED_ORIGINS),
     localGateway: env.MUSTER_LOCAL_GATEWAY ?? env.DATABASE_URL === undefined,
     localAgents: env.MUSTER_LOCAL_AGENTS,

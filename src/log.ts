@@ -18,6 +18,7 @@ const SECRETS = [
   "authorization",
   "x-agent-token",
   "secretKey",
+  "secretKeyOld",
   "databaseUrl",
 ];
 /** Keys under which what a peer said could come. */

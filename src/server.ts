@@ -15,6 +15,7 @@ import { type LifeSettings, Registry } from "./actors/registry.ts";
 import { startSweep } from "./actors/sweep.ts";
 import { rotateToken } from "./actors/token-rotation.ts";
 import type { Committal } from "./actors/transitions.ts";
+import { deriveKeys } from "./auth/keys.ts";
 import { createSeal } from "./auth/seal.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { createConsequences } from "./commands/consequences.ts";
@@ -40,6 +41,7 @@ import { Hub } from "./live/hub.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { IDLE_TIMEOUT_S, LIMITS } from "./protocol/limits.ts";
+import { startResealing } from "./resealing.ts";
 import { ownSecretKey } from "./secret-key.ts";
 import { Shutdown } from "./shutdown.ts";
 import { readResting } from "./store/agents.ts";
@@ -49,6 +51,7 @@ import { closeDatabase, isReachable, openDatabase } from "./store/database.ts";
 import { keepEmbedded } from "./store/kept-postgres.ts";
 import { createLookups } from "./store/lookups.ts";
 import { migrate } from "./store/migrations.ts";
+import { readSalt } from "./store/settings.ts";
 
 /** Bytes that may wait for one socket to read. */
 const MOST_BUFFERED = 8 * 1_048_576;
@@ -105,7 +108,12 @@ async function build(
   if (applied.length > 0) log.info({ applied }, "the database was brought up to date");
   const { activityRetentionMs } = config;
   shutdown.add("housekeeping", await startHousekeeping({ database, clock, log, activityRetentionMs }));
-  const seal = createSeal(config.secretKey ?? (await ownSecretKey(config.dataDir)));
+  const salt = await readSalt(database);
+  const keys = await deriveKeys(config.secretKey ?? (await ownSecretKey(config.dataDir)), salt);
+  const { secretKeyOld } = config;
+  const hasOldKey = secretKeyOld !== undefined;
+  const seal = createSeal(keys, hasOldKey ? await deriveKeys(secretKeyOld, salt) : undefined);
+  shutdown.add("resealing", startResealing({ database, seal, keys, hasOldKey, log }));
 
   const settings: LifeSettings = {
     offlineAfterMs: config.offlineAfterMs,

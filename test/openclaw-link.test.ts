@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { z } from "zod";
 import { PAIRING_MS } from "../machines/gateway-link.ts";
-import { createSeal } from "../src/auth/seal.ts";
+import { deviceKeyPlace } from "../src/auth/sealed-places.ts";
 import { GatewayError } from "../src/gateways/driver.ts";
 import { deviceOf } from "../src/gateways/openclaw/device.ts";
 import { SILENCE_MS } from "../src/gateways/openclaw/link.ts";
@@ -11,6 +11,7 @@ import { readUnsupportedFiles, rememberUnsupportedFile } from "../src/store/gate
 import { until } from "./support/await.ts";
 import { inState, LinkStand, TOKEN } from "./support/link-stand.ts";
 import { helloFor, refusedWith, ScriptedGateway } from "./support/scripted-gateway.ts";
+import { TEST_SEAL } from "./support/seals.ts";
 
 const DAY = 86_400_000;
 const RIGHT_TOKEN = "the-token-that-is-right";
@@ -69,12 +70,12 @@ test("the device stays the same over connections and restarts, and is sealed in 
   const [first, another, again] = gateway.connects.map(({ device }) => device.id);
   assert.equal(first, again);
   assert.notEqual(first, another);
-  const rows = await stand.database<{ device_key_sealed: Buffer }[]>`
-    select device_key_sealed from gateway_links where gateway_id in (${brief.id}, ${other.gatewayId})`;
+  const rows = await stand.database<{ id: string; organizationId: string; sealed: Buffer }[]>`
+    select gateway_id as id, organization_id as "organizationId", device_key_sealed as sealed from gateway_links where gateway_id in (${brief.id}, ${other.gatewayId})`;
   assert.equal(rows.length, 2);
-  const kept = rows.map(({ device_key_sealed }) => {
-    assert.ok(!device_key_sealed.includes(PKCS8_HEAD), "the key can be read");
-    return deviceOf(createSeal("for tests").open(device_key_sealed) ?? "").id;
+  const kept = rows.map(({ sealed, ...gateway }) => {
+    assert.ok(!sealed.includes(PKCS8_HEAD), "the key can be read");
+    return deviceOf(TEST_SEAL.open(sealed, deviceKeyPlace(gateway)) ?? "").id;
   });
   assert.deepEqual(new Set(kept), new Set([first, another]));
   assert.deepEqual(gateway.faults, []);

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { AgentState } from "../../machines/agent.ts";
 import type { Effect } from "../../machines/model.ts";
 import type { Seal } from "../auth/seal.ts";
+import { agentTokenPlace } from "../auth/sealed-places.ts";
 import { mintToken } from "../auth/tokens.ts";
 import type { ActivityDraft } from "../store/activity.ts";
 import type { AgentFields, Change, LifeColumns } from "../store/changes.ts";
@@ -11,6 +12,7 @@ import type { Belonging } from "./registry.ts";
 /** A transition that the machine has decided on, before it is committed. */
 export interface Decision {
   agentId: string;
+  organizationId: string;
   /** The agent's small key. */
   no: number;
   fromVersion: number;
@@ -25,7 +27,7 @@ export interface Decision {
 
 /** What Postgres is to write for a decision: all that follows from it in one change. */
 export function changeOf(
-  { agentId, no, fromVersion, state, next, effects, events, rider, at }: Decision,
+  { agentId, organizationId, no, fromVersion, state, next, effects, events, rider, at }: Decision,
   seal: Seal,
 ): Change {
   const minted = effects.some(({ type }) => type === "mintToken") ? mintToken("agent") : null;
@@ -33,7 +35,10 @@ export function changeOf(
     agentId,
     at: new Date(at),
     events,
-    token: minted && { minted, sealed: seal.seal(minted.token) },
+    token: minted && {
+      minted,
+      sealed: seal.seal(minted.token, agentTokenPlace({ id: agentId, organizationId })),
+    },
     also: rider.also ?? null,
   };
   if (next.status === "gone") return { kind: "removal", fromVersion, ...common };

@@ -1,5 +1,6 @@
 import type { AgentEvent, Step } from "../../machines/model.ts";
 import type { Seal } from "../auth/seal.ts";
+import { agentTokenPlace } from "../auth/sealed-places.ts";
 import type { Clock } from "../clock.ts";
 import { agentBrief, gatewayBrief } from "../gateways/briefs.ts";
 import { type Driver, GatewayError, type Work } from "../gateways/driver.ts";
@@ -277,12 +278,13 @@ export class Lifecycle {
 
   #workOf(assignment: AssignmentRow, signal: AbortSignal, remark: Work["remark"]): Work {
     const { agent } = assignment;
+    const place = agentTokenPlace({ id: agent.id, organizationId: agent.organization_id });
     return {
       ...briefOf(assignment, this.#seal),
       action: agent.provision_action ?? "delete",
       force: agent.provision_force,
       wakes: agent.provision_wakes,
-      token: agent.token_sealed ? (this.#seal.open(agent.token_sealed) ?? null) : null,
+      token: agent.token_sealed ? (this.#seal.open(agent.token_sealed, place) ?? null) : null,
       signal,
       remark,
     };

@@ -1,6 +1,7 @@
 import { type AgentState, newborn, react } from "../../machines/agent.ts";
 import type { Effect, Recorded } from "../../machines/model.ts";
 import type { Seal } from "../auth/seal.ts";
+import { agentTokenPlace } from "../auth/sealed-places.ts";
 import { mintToken } from "../auth/tokens.ts";
 import type { AgentFields, Insertion } from "../store/changes.ts";
 import type { Committer } from "../store/committer.ts";
@@ -63,7 +64,7 @@ export class Newcomers {
       state,
       effects,
       recorded: { type: "agent.created", message: `${agent.fields.name} was created.` },
-      token: { minted, sealed: agent.managed ? this.#seal.seal(minted.token) : null },
+      token: { minted, sealed: agent.managed ? this.#seal.seal(minted.token, agentTokenPlace(agent)) : null },
       also: alsoFor(minted.token) ?? null,
     });
     return { index, token: minted.token };

@@ -135,7 +135,19 @@ export class Transitions {
     });
     const fromVersion = registry.columns.version[index] ?? 0;
     const no = registry.columns.no[index] ?? 0;
-    const decision = { agentId, no, fromVersion, state, next, effects, events, rider, at: event.at };
+    const { organizationId } = before;
+    const decision = {
+      agentId,
+      organizationId,
+      no,
+      fromVersion,
+      state,
+      next,
+      effects,
+      events,
+      rider,
+      at: event.at,
+    };
     const committed = await this.#committer.commit(changeOf(decision, this.#seal));
     this.#takeOver(index, next, committed, rider.fields, after);
     const { lastSeenAt } = next.context;

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { requireAdmin } from "../auth/access.ts";
+import { gatewayTokenPlace } from "../auth/sealed-places.ts";
 import type { Config } from "../config.ts";
 import { gatewayBrief } from "../gateways/briefs.ts";
 import { MusterError } from "../protocol/errors.ts";
@@ -38,7 +39,9 @@ export const gatewayCommands: Handlers<Exclude<keyof typeof gatewayMethods, Link
       name,
       kind,
       url: params.url ?? null,
-      token_sealed: token ? context.services.seal.seal(token) : null,
+      token_sealed: token
+        ? context.services.seal.seal(token, gatewayTokenPlace({ id, organizationId }))
+        : null,
       main_session_key: params.main_session_key ?? (kind === "local" ? `agent:gateway-${id}:main` : null),
       workspace_root: workspaceRoot(context, { id, kind }, params.workspace_root ?? null),
       allow_insecure_tls: params.allow_insecure_tls ?? false,
@@ -80,7 +83,12 @@ export const gatewayCommands: Handlers<Exclude<keyof typeof gatewayMethods, Link
       ...(fields.workspace_root === undefined
         ? {}
         : { workspace_root: workspaceRoot(context, { id: gateway_id, kind }, fields.workspace_root) }),
-      ...(token === undefined ? {} : { token_sealed: token === null ? null : seal.seal(token) }),
+      ...(token === undefined
+        ? {}
+        : {
+            token_sealed:
+              token === null ? null : seal.seal(token, gatewayTokenPlace({ id: gateway_id, organizationId })),
+          }),
       updated_at: new Date(clock.now()),
     });
     if (!gateway) throw new MusterError("not_found", "Gateway not found");

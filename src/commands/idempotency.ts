@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Principal } from "../auth/principals.ts";
+import { keptAnswerPlace } from "../auth/sealed-places.ts";
 import { MusterError, type Reason } from "../protocol/errors.ts";
 import type { Queries } from "../store/database.ts";
 import { claimKey, dropKey, KEPT_MS, keepAnswer, type RequestKey, readAnswer } from "../store/idempotency.ts";
@@ -55,7 +56,7 @@ export async function once(
   };
   const { database, seal, clock } = services;
   const hash = createHash("sha256").update(JSON.stringify(params)).digest();
-  const sealed = (kept: Kept) => seal.seal(JSON.stringify(kept));
+  const sealed = (kept: Kept) => seal.seal(JSON.stringify(kept), keptAnswerPlace(of));
   const earlier = await replay(services, of, hash, mayRepeat);
   if (earlier !== undefined) return earlier;
   const claimed = (kept: Kept) => ({ request_hash: hash, answer_sealed: sealed(kept) });
@@ -130,7 +131,7 @@ async function replay(
   await mayRepeat();
   if (!Buffer.from(hash).equals(kept.request_hash))
     throw new MusterError("conflict", "This idempotency_key was used for another request. Use a new key.");
-  const opened = services.seal.open(kept.answer_sealed);
+  const opened = services.seal.open(kept.answer_sealed, keptAnswerPlace(of));
   if (opened === undefined)
     throw new MusterError(
       "conflict",

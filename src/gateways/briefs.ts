@@ -1,16 +1,17 @@
 import type { Seal } from "../auth/seal.ts";
+import { gatewayTokenPlace } from "../auth/sealed-places.ts";
 import type { AgentRow } from "../store/agent-rows.ts";
 import type { GatewayRow } from "../store/gateways.ts";
 import type { AgentBrief, GatewayBrief } from "./driver.ts";
 
 /** What drivers are told of a gateway. */
 export function gatewayBrief(gateway: GatewayRow, seal: Seal): GatewayBrief {
+  const place = { id: gateway.id, organizationId: gateway.organization_id };
   return {
-    id: gateway.id,
-    organizationId: gateway.organization_id,
+    ...place,
     name: gateway.name,
     url: gateway.url,
-    token: gateway.token_sealed ? (seal.open(gateway.token_sealed) ?? null) : null,
+    token: gateway.token_sealed ? (seal.open(gateway.token_sealed, gatewayTokenPlace(place)) ?? null) : null,
     mainSessionKey: gateway.main_session_key,
     workspaceRoot: gateway.workspace_root,
     allowInsecureTls: gateway.allow_insecure_tls,

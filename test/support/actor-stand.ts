@@ -11,7 +11,6 @@ import type { Outcome, Rider } from "../../src/actors/mailbox.ts";
 import { Newcomers } from "../../src/actors/newcomers.ts";
 import { Registry } from "../../src/actors/registry.ts";
 import type { Committal } from "../../src/actors/transitions.ts";
-import { createSeal } from "../../src/auth/seal.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import type { AgentRow } from "../../src/store/agent-rows.ts";
@@ -22,6 +21,7 @@ import { closeDatabase, type Database, openDatabase } from "../../src/store/data
 import { insertGateway } from "../../src/store/gateways.ts";
 import { insertOrganization } from "../../src/store/organizations.ts";
 import { createTestDatabase } from "./postgres.ts";
+import { TEST_SEAL } from "./seals.ts";
 import { TurnedClock } from "./turned-clock.ts";
 
 export const OFFLINE_AFTER_MS = 600_000;
@@ -255,7 +255,7 @@ export class ActorStand {
       registry,
       committer,
       settings,
-      seal: createSeal("for tests"),
+      seal: TEST_SEAL,
       onCommitted: (committal: Committal) => this.committals.push(committal),
     };
     const newcomers = new Newcomers(life);

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { Writable } from "node:stream";
 import type { TestContext } from "node:test";
-import { createSeal } from "../../src/auth/seal.ts";
 import type { GatewayBrief } from "../../src/gateways/driver.ts";
 import type { Link } from "../../src/gateways/openclaw/link.ts";
 import { Links } from "../../src/gateways/openclaw/links.ts";
@@ -11,6 +10,7 @@ import { closeDatabase, type Database, openDatabase } from "../../src/store/data
 import { insertOrganization } from "../../src/store/organizations.ts";
 import { until } from "./await.ts";
 import { createTestDatabase } from "./postgres.ts";
+import { TEST_SEAL } from "./seals.ts";
 import { TurnedClock } from "./turned-clock.ts";
 
 export const TOKEN = "the-gateways-own-token";
@@ -100,7 +100,7 @@ export class LinkStand {
     });
     return new Links({
       database: this.database,
-      seal: createSeal("for tests"),
+      seal: TEST_SEAL,
       clock: this.clock,
       log: createLog("trace", stream),
       random: () => 0.5,

@@ -81,9 +81,10 @@ export class TestServer {
     this.#server = undefined;
   }
 
-  /** Stops and starts again on the same database: what is not in Postgres is gone. */
-  async restart(): Promise<void> {
+  /** Stops and starts again on the same database: what is not in Postgres is gone. `changed`: variables from now on. */
+  async restart(changed: Record<string, string> = {}): Promise<void> {
     await this.stop();
+    Object.assign(this.#environment, changed);
     await this.start();
   }
 

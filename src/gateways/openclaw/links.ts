@@ -1,4 +1,5 @@
 import type { Seal } from "../../auth/seal.ts";
+import { deviceKeyPlace } from "../../auth/sealed-places.ts";
 import type { Cancel, Clock } from "../../clock.ts";
 import { Limiter } from "../../limiter.ts";
 import type { Log } from "../../log.ts";
@@ -85,9 +86,10 @@ export class Links {
 /** Who we are to a gateway: the same in every connection. One that was sealed with another key is lost. */
 async function deviceFor(database: Database, seal: Seal, gateway: GatewayBrief): Promise<Device> {
   const fresh = mintDeviceKey();
-  const sealed = await keepDeviceKey(database, gateway, seal.seal(fresh));
-  const kept = seal.open(sealed);
+  const place = deviceKeyPlace(gateway);
+  const sealed = await keepDeviceKey(database, gateway, seal.seal(fresh, place));
+  const kept = seal.open(sealed, place);
   if (kept !== undefined) return deviceOf(kept);
-  await replaceDeviceKey(database, gateway.id, seal.seal(fresh));
+  await replaceDeviceKey(database, gateway.id, seal.seal(fresh, place));
   return deviceOf(fresh);
 }
