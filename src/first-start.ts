@@ -1,20 +1,15 @@
 import { randomUUID } from "node:crypto";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { UserPrincipal } from "./auth/principals.ts";
-import { mintToken } from "./auth/tokens.ts";
+import { type MintedToken, mintToken, readToken } from "./auth/tokens.ts";
 import type { Services } from "./commands/services.ts";
 import { runCommand } from "./commands/table.ts";
+import { ConfigError } from "./config.ts";
+import { type Credentials, credentialsFile, readCredentials, writeCredentials } from "./credentials.ts";
 import type { Agent } from "./protocol/agents.ts";
 import type { Board } from "./protocol/boards.ts";
 import type { Gateway } from "./protocol/gateways.ts";
 import { anyOrganization, insertOrganization } from "./store/organizations.ts";
 import { insertUserToken } from "./store/tokens.ts";
-
-/** Where the owner's token is kept, so that the command line needs no flags. */
-export function credentialsFile(dataDir: string): string {
-  return join(dataDir, "credentials.json");
-}
 
 /** What a first start has made. */
 export interface FirstStart {
@@ -43,7 +38,7 @@ export async function firstStart(
   }
   const organization = { id: randomUUID(), name: ORGANIZATION };
   const owner = { id: randomUUID(), name: OWNER };
-  const { id: tokenId, token, hash } = mintToken("user");
+  const { id: tokenId, token, hash } = ownersToken(await readCredentials(config.dataDir), config.dataDir);
   const at = new Date(clock.now());
   // The file comes first: an organization whose owner's token is lost could never be entered.
   await writeCredentials(config.dataDir, { url, token });
@@ -90,18 +85,19 @@ async function makeAgents(services: Services, owner: UserPrincipal, names: strin
     });
 }
 
-async function writeCredentials(dataDir: string, credentials: { url: string; token: string }): Promise<void> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const file = credentialsFile(dataDir);
-  await writeFile(file, `${JSON.stringify(credentials, null, 2)}\n`, { mode: 0o600 });
-  await chmod(file, 0o600);
+/**
+ * The owner's token: the kept one, where there is one. It is of a first start that was cut off, or of a server on another
+ * database, and to write over it would lose it.
+ */
+function ownersToken(kept: Credentials | undefined, dataDir: string): MintedToken {
+  if (kept === undefined) return mintToken("user");
+  const presented = readToken(kept.token);
+  if (presented?.kind === "user") return { ...presented, token: kept.token };
+  throw new ConfigError(`${credentialsFile(dataDir)}: its token is not one of a user: move the file away`);
 }
 
 /** The port may be another one than last time. */
 async function refreshUrl(dataDir: string, url: string): Promise<void> {
-  const kept = await readFile(credentialsFile(dataDir), "utf8").catch(() => undefined);
-  if (kept === undefined) return;
-  const credentials: { url?: unknown; token?: unknown } = JSON.parse(kept);
-  if (typeof credentials.token === "string" && credentials.url !== url)
-    await writeCredentials(dataDir, { url, token: credentials.token });
+  const kept = await readCredentials(dataDir);
+  if (kept !== undefined && kept.url !== url) await writeCredentials(dataDir, { ...kept, url });
 }

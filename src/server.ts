@@ -24,6 +24,7 @@ import { createGatewayReports } from "./commands/gateway-reports.ts";
 import { workspacesRoot } from "./commands/gateways.ts";
 import type { Services } from "./commands/services.ts";
 import type { Config } from "./config.ts";
+import { inspectDataFolder } from "./data-folder.ts";
 import { Expiries } from "./edge/expiries.ts";
 import { createFailures } from "./edge/failures.ts";
 import { type Listener, listen } from "./edge/listener.ts";
@@ -101,6 +102,7 @@ async function build(
   shutdown: Shutdown,
 ): Promise<Server> {
   const metrics = createMetrics();
+  await inspectDataFolder(config.dataDir, log);
   const databaseUrl = config.databaseUrl ?? (await startOwnPostgres(config, log, shutdown));
   const database = openDatabase(databaseUrl, { onNotice: (message) => log.debug(message) });
   shutdown.add("database", () => closeDatabase(database));

@@ -1,10 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { defineCommand } from "citty";
 import { connect } from "../client/index.ts";
 import { type Config, ConfigError, readConfig } from "../config.ts";
+import { credentialsFile, readCredentials } from "../credentials.ts";
 import { parseDatabaseUrl } from "../database-url.ts";
 import { uwsFlavor } from "../edge/uws.ts";
-import { credentialsFile, type FirstStart, firstStart } from "../first-start.ts";
+import { type FirstStart, firstStart } from "../first-start.ts";
 import { createLog, flushLog, type Log } from "../log.ts";
 import { version } from "../package-root.ts";
 import { type Server, startServer } from "../server.ts";
@@ -99,8 +99,8 @@ async function welcome(
   log.info(`first start: made the organization "${organization}"; its owner's token is in ${file}`);
   if (agents.length > 0) {
     log.info(`made a local gateway, a board and the agents ${agents.join(", ")}; they are being provisioned`);
-    const { token }: { token: string } = JSON.parse(await readFile(file, "utf8"));
-    await untilOnline(server.url, token, new Set(agents), log, asked);
+    const kept = await readCredentials(dataDir);
+    if (kept) await untilOnline(server.url, kept.token, new Set(agents), log, asked);
   }
   log.info(
     agents.length > 0

@@ -1,4 +1,5 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { writeWhole } from "../whole-file.ts";
 
 /** The token in a file, without the space around it. Throws when there is none. */
 export function readTokenFile(path: string): string {
@@ -18,21 +19,6 @@ function readText(path: string): string {
 }
 
 /** Puts a token in a file that only its owner reads. At no moment does the file hold half a token. */
-export function writeTokenFile(path: string, token: string): void {
-  const draft = `${path}.${process.pid}.new`;
-  try {
-    // A draft that a crash has left could be readable by others.
-    rmSync(draft, { force: true });
-    const file = openSync(draft, "wx", 0o600);
-    try {
-      writeSync(file, `${token}\n`);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(draft, path);
-  } catch (error) {
-    rmSync(draft, { force: true });
-    throw error;
-  }
+export function writeTokenFile(path: string, token: string): Promise<void> {
+  return writeWhole(path, `${token}\n`);
 }

@@ -1,5 +1,5 @@
-import { constants } from "node:fs";
-import { lstat, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { lstat, mkdir, readFile } from "node:fs/promises";
+import { writeWhole } from "../../whole-file.ts";
 import { GatewayError } from "../driver.ts";
 
 /** The machine is short of something for the moment; anything else stays wrong however often it is tried. */
@@ -63,16 +63,6 @@ export async function writeIfChanged(
   const found = await lstat(path).catch(() => undefined);
   if (found?.isFile() && (found.mode & 0o777) === mode && (await readFile(path, "utf8")) === text)
     return false;
-  await rm(draft, { force: true });
-  const { O_CREAT, O_EXCL, O_WRONLY } = constants;
-  const file = await open(draft, O_CREAT | O_EXCL | O_WRONLY, mode);
-  try {
-    await file.chmod(mode);
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(draft, path);
+  await writeWhole(path, text, { mode, draft });
   return true;
 }

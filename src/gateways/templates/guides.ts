@@ -89,14 +89,18 @@ Beat every {{ agent.heartbeat_every | default: "10m" }}, or at the pace that the
 It beats for you for as long as it is connected, and connects again by itself:
 
 \`\`\`js
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { connectAgent } from "@muster-server/muster/client";
 
 const tokenFile = {{ token_file | json }};
 const agent = await connectAgent({
   url: {{ server_url | json }},
   token: (await readFile(tokenFile, "utf8")).trim(),
-  onToken: (fresh) => writeFile(tokenFile, fresh),
+  // Beside it and then in its place: a program that dies in between must not lose the token.
+  async onToken(fresh) {
+    await writeFile(tokenFile + ".new", fresh, { mode: 0o600, flush: true });
+    await rename(tokenFile + ".new", tokenFile);
+  },
 });
 agent.report({ activity: "idle" });
 \`\`\`

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { chmod, chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { syncFolder, writeWhole } from "../../whole-file.ts";
 import type { Account } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
 import { EmbeddedPostgresError } from "./error.ts";
@@ -39,8 +40,7 @@ export async function ensureCluster(
   }
   const unfinished = join(dataDir, `${UNFINISHED}-${randomBytes(6).toString("hex")}`);
   const password = randomBytes(24).toString("base64url");
-  await writeFile(passwordFile, password, { mode: 0o600 });
-  await chmod(passwordFile, 0o600);
+  await writeWhole(passwordFile, password);
   // A copy that initdb, which runs as another user, may read.
   const handedOver = `${unfinished}.password`;
   await writeFile(handedOver, password, { mode: 0o600 });
@@ -60,6 +60,7 @@ export async function ensureCluster(
   try {
     await run(command, args, options);
     await rename(unfinished, cluster);
+    await syncFolder(dataDir);
   } catch (cause) {
     await removeUnfinished(dataDir);
     throw new EmbeddedPostgresError(`initdb could not make ${cluster}: ${wordsOf(cause)}`, { cause });
@@ -75,7 +76,12 @@ async function readPassword(passwordFile: string, cluster: string): Promise<stri
       { cause },
     );
   });
-  return password.trim();
+  const trimmed = password.trim();
+  if (trimmed === "")
+    throw new EmbeddedPostgresError(
+      `${passwordFile} is empty, and without the password ${cluster} cannot be opened: put it back from a backup, or move ${cluster} away to begin anew`,
+    );
+  return trimmed;
 }
 
 /** A cluster that root has copied is handed to whom Postgres runs as; Postgres also insists on its mode. */
