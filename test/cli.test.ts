@@ -145,7 +145,7 @@ test("token makes, lists (all pages) and revokes", async (t) => {
       cursor === undefined
         ? { items: [userToken(1, "one\u001b[2J")], total: 2, next_cursor: "c" }
         : { items: [userToken(2, "two")], total: 2, next_cursor: null },
-    "user_token.delete": () => ({ ok: true }),
+    "user_token.delete": () => ({ ok: true, deleted: 3 }),
   });
   const made = await run(t, ["token", "create", "ci", "--expires", "30d"], environment);
   assert.deepEqual([made.code, made.out], [0, "secret\n"]);
@@ -170,6 +170,6 @@ test("token makes, lists (all pages) and revokes", async (t) => {
     ["tok1", "tok2"],
   );
   const gone = await run(t, ["token", "delete", "tok1"], environment);
-  assert.deepEqual([gone.code, gone.out], [0, "deleted tok1\n"]);
+  assert.deepEqual([gone.code, gone.out], [0, "deleted tok1, and 2 made with it\n"]);
   assert.deepEqual(await server.sessions[3]?.received("user_token.delete"), { token_id: "tok1" });
 });

@@ -69,7 +69,10 @@ test("tokens", async (t) => {
   await t.test("B14 a user's revoked token closes its sockets and opens none", async () => {
     const { user_token, token } = await owner.call("user_token.create", { name: "Lost phone" });
     const [one, two] = [await server.wire({ token }), await server.wire({ token, codec: "msgpack" })];
-    assert.deepEqual(await owner.call("user_token.delete", { token_id: user_token.id }), { ok: true });
+    assert.deepEqual(await owner.call("user_token.delete", { token_id: user_token.id }), {
+      ok: true,
+      deleted: 1,
+    });
     assert.equal((await one.closing()).code, 4403);
     assert.equal((await two.closing()).code, 4403);
     assert.equal(owner.closed, undefined);

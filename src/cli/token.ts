@@ -60,8 +60,10 @@ const remove = defineCommand({
       // To delete what is not there succeeds; but who mistypes an id must not believe that the token is dead.
       if (!(await allTokens(client)).some(({ id }) => id === args.id))
         throw new Error(`no token of yours has the id ${args.id}; \`${PROGRAM} token list\` shows them`);
-      await client.request("user_token.delete", { token_id: args.id });
-      await printLine(`deleted ${args.id}`);
+      const { deleted = 1 } = await client.request("user_token.delete", { token_id: args.id });
+      await printLine(
+        deleted > 1 ? `deleted ${args.id}, and ${deleted - 1} made with it` : `deleted ${args.id}`,
+      );
     }),
 });
 

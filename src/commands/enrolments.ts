@@ -17,24 +17,30 @@ import { indexOf, readAndShow } from "./answers.ts";
 import type { Context, Handlers } from "./context.ts";
 import { createAgentOn } from "./create-agent.ts";
 import { findBoard, findGatewayOf } from "./find.ts";
+import { endOfChild } from "./token-life.ts";
 
 export const enrolmentCommands: Handlers<keyof typeof enrolmentMethods> = {
   async "enrolment.create"(context, { board_id, uses, expires_in }) {
-    const { organizationId } = requireBoardWrite(context.principal);
+    const { organizationId, tokenId } = requireBoardWrite(context.principal);
     const board = await findBoard(context, organizationId, board_id);
     await requireDirect(context, board);
-    const at = context.services.clock.now();
+    const { clock, database } = context.services;
+    const at = clock.now();
     const { id, token, hash } = mintToken("enrolment");
-    const row: EnrolmentRow = {
-      id,
-      organization_id: organizationId,
-      board_id,
-      hash,
-      uses_left: uses ?? null,
-      created_at: new Date(at),
-      expires_at: expires_in === undefined ? null : new Date(at + expires_in),
-    };
-    await insertEnrolment(context.database, row);
+    const row = await database.begin(async (transaction) => {
+      const made: EnrolmentRow = {
+        id,
+        organization_id: organizationId,
+        board_id,
+        parent_id: tokenId,
+        hash,
+        uses_left: uses ?? null,
+        created_at: new Date(at),
+        expires_at: await endOfChild(transaction, tokenId, { at, expires_in }),
+      };
+      await insertEnrolment(transaction, made);
+      return made;
+    });
     return { enrolment: toEnrolment(row), token };
   },
 

@@ -3,8 +3,10 @@ import { mintToken } from "../auth/tokens.ts";
 import { MusterError } from "../protocol/errors.ts";
 import type { organizationMethods } from "../protocol/organizations.ts";
 import { readOrganization, toOrganization } from "../store/organizations.ts";
-import { deleteUserToken, insertUserToken, listUserTokens, toUserToken } from "../store/tokens.ts";
+import { deleteTokenFamily, generationsTo, MOST_GENERATIONS } from "../store/token-families.ts";
+import { insertUserToken, listUserTokens, toUserToken } from "../store/tokens.ts";
 import type { Handlers } from "./context.ts";
+import { endOfChild } from "./token-life.ts";
 
 export const organizationCommands: Handlers<keyof typeof organizationMethods> = {
   async "organization.get"(context) {
@@ -15,19 +17,25 @@ export const organizationCommands: Handlers<keyof typeof organizationMethods> = 
   },
 
   async "user_token.create"(context, { name, expires_in }) {
-    const { organizationId, userId } = requireUser(context.principal);
-    const at = context.services.clock.now();
+    const { organizationId, userId, tokenId } = requireUser(context.principal);
+    const { clock, database } = context.services;
+    const at = clock.now();
     const { id, token, hash } = mintToken("user");
-    const row = {
-      id,
-      organization_id: organizationId,
-      user_id: userId,
-      name,
-      hash,
-      created_at: new Date(at),
-      expires_at: expires_in === undefined ? null : new Date(at + expires_in),
-    };
-    await insertUserToken(context.database, row);
+    const row = await database.begin(async (transaction) => {
+      const made = {
+        id,
+        organization_id: organizationId,
+        user_id: userId,
+        parent_id: tokenId,
+        name,
+        hash,
+        created_at: new Date(at),
+        expires_at: await endOfChild(transaction, tokenId, { at, expires_in }),
+      };
+      if ((await generationsTo(transaction, tokenId)) >= MOST_GENERATIONS) throw tooDeep();
+      await insertUserToken(transaction, made);
+      return made;
+    });
     return { user_token: toUserToken(row), token };
   },
 
@@ -43,8 +51,17 @@ export const organizationCommands: Handlers<keyof typeof organizationMethods> = 
 
   async "user_token.delete"(context, { token_id }) {
     const { organizationId, userId } = requireUser(context.principal);
-    if (await deleteUserToken(context.database, { organizationId, userId, id: token_id }))
-      context.onceCommitted(() => context.services.endSessions({ tokenIds: [token_id] }));
-    return { ok: true };
+    const { tokenIds, deleted } = await context.services.database.begin((transaction) =>
+      deleteTokenFamily(transaction, { organizationId, userId, id: token_id }),
+    );
+    context.onceCommitted(() => context.services.endSessions({ tokenIds }));
+    return { ok: true, deleted };
   },
 };
+
+function tooDeep(): MusterError {
+  return new MusterError(
+    "unprocessable",
+    `A token made with a token, made with a token …: at most ${MOST_GENERATIONS}. Use an earlier one to make another.`,
+  );
+}

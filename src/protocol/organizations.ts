@@ -30,6 +30,7 @@ export const organizationMethods = {
   },
   "user_token.delete": {
     params: z.strictObject({ token_id: text(100) }),
-    result: z.object({ ok: z.literal(true) }),
+    /** `deleted`: how many tokens, those among them that were made with it. Earlier servers do not say. */
+    result: z.object({ ok: z.literal(true), deleted: z.number().int().optional() }),
   },
 } as const;

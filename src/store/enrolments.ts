@@ -6,6 +6,8 @@ export interface EnrolmentRow {
   id: string;
   organization_id: string;
   board_id: string;
+  /** The user's token that it was made with; null: none that is known. */
+  parent_id: string | null;
   hash: Uint8Array;
   uses_left: number | null;
   created_at: Date;

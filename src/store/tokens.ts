@@ -7,6 +7,8 @@ export interface UserTokenRow {
   id: string;
   organization_id: string;
   user_id: string;
+  /** The token that it was made with; null: none. */
+  parent_id: string | null;
   name: string;
   hash: Uint8Array;
   created_at: Date;
@@ -23,7 +25,10 @@ export function toUserToken(row: UserTokenRow): UserToken {
   };
 }
 
-export async function insertUserToken(database: Queries, token: UserTokenRow): Promise<void> {
+export async function insertUserToken(
+  database: Queries,
+  token: Omit<UserTokenRow, "parent_id"> & { parent_id?: string },
+): Promise<void> {
   await database`insert into user_tokens ${database(token)}`;
 }
 
@@ -58,16 +63,6 @@ export function listUserTokens(
     },
     page,
   );
-}
-
-/** Whether there was one of that user's to delete. */
-export async function deleteUserToken(
-  database: Queries,
-  { organizationId, userId, id }: { organizationId: string; userId: string; id: string },
-): Promise<boolean> {
-  const deleted = await database`
-    delete from user_tokens where id = ${id} and organization_id = ${organizationId} and user_id = ${userId}`;
-  return deleted.count > 0;
 }
 
 /** An agent's token with whose it is. */
