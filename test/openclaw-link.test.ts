@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { test } from "node:test";
 import { z } from "zod";
 import { PAIRING_MS } from "../machines/gateway-link.ts";
@@ -247,20 +249,46 @@ test("a gateway that says nothing for too long is dialled anew; any sign counts"
   await link.ready();
 });
 
-test("what cannot be reached is tried again, with words that help", async (t) => {
+test("what cannot be reached is tried again, with the same words whatever the cause", async (t) => {
   const gateway = await ScriptedGateway.open(t);
   const stand = await LinkStand.open(t);
+  const own = await ScriptedGateway.open(t, { tls: true });
+  const saw = async (url: string) => {
+    const { last_error, hint } = await inState(stand.links.of(await stand.gateway(url)), "backing_off");
+    return { error: last_error?.replace(new URL(url).host, "HOST"), hint };
+  };
   gateway.httpStatus = 503;
-  const busy = stand.links.of(await stand.gateway(gateway.url));
-  assert.match((await inState(busy, "backing_off")).last_error ?? "", /503/);
-  gateway.httpStatus = 403;
-  const proxied = stand.links.of(await stand.gateway(gateway.url.replace("ws:", "http:")));
-  assert.match((await inState(proxied, "refused")).hint ?? "", /proxy/);
+  const busy = await saw(gateway.url);
+  assert.equal(busy.error, "The gateway at HOST cannot be reached");
+  for (const word of [/running/, /proxy/, /MUSTER_GATEWAY_HOSTS/, /allow_insecure_tls/, /log/])
+    assert.match(busy.hint ?? "", word);
+  for (const status of [200, 302, 403, 404]) {
+    gateway.httpStatus = status;
+    assert.deepEqual(await saw(gateway.url.replace("ws:", "http:")), busy, String(status));
+  }
+  assert.match(stand.logged, /Unexpected server response: 403/, "the log has the cause");
+  assert.deepEqual(await saw(own.url), busy, "a certificate that is not good");
+  assert.deepEqual(await saw(own.url.replace("wss:", "ws:")), busy, "no TLS where there should be");
+  assert.deepEqual(await saw("ws://no-such-host.invalid:18789"), busy);
+  assert.deepEqual(await saw("ws://169.254.169.254:80"), busy, "one that may not be dialled");
+  gateway.httpStatus = null;
+  gateway.greet = () => null;
+  const hung = saw(gateway.url);
+  await until(() => gateway.peers.size === 1, { what: "the handshake" });
+  gateway.drop(1000);
+  assert.deepEqual(await hung, busy, "hung up on");
   await gateway.close();
-  const nobody = stand.links.of(await stand.gateway(gateway.url));
-  const status = await inState(nobody, "backing_off");
-  assert.equal(status.last_error, `Nothing listens at ${new URL(gateway.url).host}`);
-  assert.match(status.hint ?? "", /running/);
+  assert.deepEqual(await saw(gateway.url), busy, "nobody listens");
+  const mute = createServer(() => {});
+  mute.listen(0, "127.0.0.1");
+  await once(mute, "listening");
+  t.after(() => mute.close());
+  const address = mute.address();
+  assert.ok(typeof address === "object" && address !== null);
+  const waiting = saw(`ws://127.0.0.1:${address.port}`);
+  await once(mute, "connection");
+  stand.clock.advance(10_000);
+  assert.deepEqual(await waiting, busy, "nobody speaks");
 });
 
 test("work waits for a link that was lost as long as a restart takes, and then no more", async (t) => {
@@ -307,7 +335,7 @@ test("a certificate of its own is taken when the gateway's settings say so", asy
   const stand = await LinkStand.open(t);
   const brief = await stand.gateway(gateway.url.replace("wss:", "https:"));
   const link = stand.links.of(brief);
-  assert.match((await inState(link, "refused")).hint ?? "", /allow_insecure_tls/);
+  assert.match((await inState(link, "backing_off")).hint ?? "", /allow_insecure_tls/);
   assert.equal(gateway.connects.length, 0);
   stand.links.of({ ...brief, allowInsecureTls: true });
   await link.ready();

@@ -1,10 +1,12 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { z } from "zod";
+import { forEachInSlices } from "../../slices.ts";
 import { type AgentBrief, type GatewayBrief, GatewayError } from "../driver.ts";
 import type { RosterEntry } from "../remote.ts";
 import type { Ask } from "./ask.ts";
 import { type GatewayVersion, readGatewayConfig } from "./config.ts";
 import { GatewayRefusal } from "./failures.ts";
+import { words } from "./said.ts";
 
 /** The gateway's own agent, which is always there and cannot be removed. */
 export const OWN_AGENT = "main";
@@ -35,9 +37,15 @@ export function workspaceOf(agent: AgentBrief, { name, workspaceRoot }: GatewayB
 const optional = <T extends z.ZodType>(schema: T) => schema.nullish().catch(null);
 const listed = z.object({
   defaultId: optional(z.string()),
-  agents: z.array(z.object({ id: z.string(), name: optional(z.string()), workspace: optional(z.string()) })),
+  // Not looked at one by one by the schema: there can be very many.
+  agents: z.custom<unknown[]>(Array.isArray),
 });
-const created = z.object({ agentId: z.string() });
+const listedAgent = z.object({
+  id: z.string(),
+  name: optional(z.string()),
+  workspace: optional(z.string()),
+});
+const created = z.object({ agentId: z.string().transform((id) => words(id, 200)) });
 const deleted = z.object({
   removedBindings: optional(z.number()),
   removed: optional(z.array(z.unknown())),
@@ -47,15 +55,29 @@ const deleted = z.object({
 /** An agent as the gateway lists it. */
 type Listed = Omit<RosterEntry, "heartbeat">;
 
-/** Every agent that the gateway has. */
+/** Every agent that the gateway has. Throws GatewayError. */
 export async function listGatewayAgents(ask: Ask): Promise<Listed[]> {
   const { agents, defaultId } = await ask("agents.list", {}, listed);
-  return agents.map(({ id, name, workspace }) => ({
-    id,
-    name: name ?? null,
-    workspace: workspace ?? null,
-    isDefault: id === (defaultId ?? OWN_AGENT),
-  }));
+  const found: Listed[] = [];
+  await forEachInSlices(agents, (agent) => {
+    const { id, name, workspace } = readListed(agent);
+    found.push({
+      id,
+      name: name ?? null,
+      workspace: workspace ?? null,
+      isDefault: id === (defaultId ?? OWN_AGENT),
+    });
+  });
+  return found;
+}
+
+function readListed(agent: unknown): z.infer<typeof listedAgent> {
+  const parsed = listedAgent.safeParse(agent);
+  if (parsed.success) return parsed.data;
+  throw new GatewayError("The gateway's answer to agents.list has a form that is not known", {
+    transient: false,
+    cause: parsed.error,
+  });
 }
 
 /**
@@ -133,5 +155,13 @@ async function remove(ask: Ask, id: string): Promise<string[]> {
   ];
 }
 
-const named = (parts: readonly unknown[]) =>
-  parts.map((part) => (typeof part === "string" ? part : JSON.stringify(part))).join(", ");
+/** Parts of what was removed that are named. */
+const MOST_NAMED = 20;
+
+function named(parts: readonly unknown[]): string {
+  const shown = parts
+    .slice(0, MOST_NAMED)
+    .map((part) => words(typeof part === "string" ? part : JSON.stringify(part), 200));
+  const more = parts.length - shown.length;
+  return `${shown.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}

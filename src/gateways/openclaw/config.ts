@@ -1,15 +1,25 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
+import { forEachInSlices } from "../../slices.ts";
+import { GatewayError } from "../driver.ts";
 import type { Ask } from "./ask.ts";
 
+/** Characters of the mark by which a gateway knows its configuration. */
+const MOST_HASH = 1_000;
+/** Agents in a list that is written back as a whole. */
+const MOST_WRITTEN = 10_000;
+
 const anyRecord = z.record(z.string(), z.unknown());
+/** Not looked at one by one by the schema: there can be very many. */
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 const answer = z.object({
-  hash: z.string().nullish(),
+  hash: z.string().max(MOST_HASH).nullish(),
   config: z.object({
     agents: z
       .object({
-        entries: z.record(z.string(), anyRecord).optional().catch(undefined),
-        list: z.array(anyRecord).optional().catch(undefined),
+        entries: z.custom<Record<string, unknown>>(isRecord).optional().catch(undefined),
+        list: z.custom<unknown[]>(Array.isArray).optional().catch(undefined),
       })
       .nullish()
       .catch(null),
@@ -57,14 +67,24 @@ export function rosterKindOf({ protocol, version }: GatewayVersion): RosterKind 
 export async function readGatewayConfig(ask: Ask, gateway: GatewayVersion): Promise<GatewayConfig> {
   const { hash, config } = await ask("config.get", {}, answer);
   const { entries, list } = config.agents ?? {};
-  const asList = (list ?? []).flatMap((entry) =>
-    typeof entry.id === "string" ? [[entry.id, entry] as const] : [],
-  );
+  const byId = new Map<string, Record<string, unknown>>();
+  const inOrder: Record<string, unknown>[] = [];
+  if (entries)
+    await forEachInSlices(Object.keys(entries), (id) => {
+      const entry = entries[id];
+      if (isRecord(entry)) byId.set(id, entry);
+    });
+  else
+    await forEachInSlices(list ?? [], (entry) => {
+      if (!isRecord(entry)) return;
+      inOrder.push(entry);
+      if (typeof entry.id === "string") byId.set(entry.id, entry);
+    });
   return {
     hash: hash ?? null,
     kind: entries ? "entries" : list ? "list" : rosterKindOf(gateway),
-    entries: new Map(entries ? Object.entries(entries) : asList),
-    list: list ?? [],
+    entries: byId,
+    list: inOrder,
   };
 }
 
@@ -78,7 +98,10 @@ export function differs(found: Record<string, unknown> | null, wanted: Record<st
   return !isDeepStrictEqual(found ?? {}, wanted);
 }
 
-/** A patch that gives agents these heartbeats and leaves everything else as it is. */
+/**
+ * A patch that gives agents these heartbeats and leaves everything else as it is. Throws GatewayError where a list would have
+ * to be written anew that is too long.
+ */
 export function heartbeatPatch(
   config: GatewayConfig,
   protocol: number,
@@ -97,6 +120,13 @@ export function heartbeatPatch(
     }));
     return { agents: { list } };
   }
+  if (config.list.length > MOST_WRITTEN)
+    throw new GatewayError(
+      `The gateway lists more than ${MOST_WRITTEN} agents: its list is not written anew`,
+      {
+        transient: false,
+      },
+    );
   // These take the list as a whole, and the first of a list without the gateway's own agent for that one.
   const list = config.list.map((entry) => {
     const heartbeat = typeof entry.id === "string" ? wanted.get(entry.id) : undefined;
@@ -108,6 +138,6 @@ export function heartbeatPatch(
 
 /** In a patch that is merged, what is no longer wanted must be named. */
 function merging(found: Record<string, unknown> | null, wanted: Record<string, unknown>): object {
-  const gone = Object.keys(found ?? {}).filter((key) => !(key in wanted));
+  const gone = Object.keys(found ?? {}).filter((key) => !Object.hasOwn(wanted, key));
   return { ...wanted, ...Object.fromEntries(gone.map((key) => [key, null])) };
 }

@@ -1,6 +1,7 @@
 import type { Failure } from "../../../machines/gateway-link.ts";
 import { GatewayError } from "../driver.ts";
 import type { FrameError } from "./frames.ts";
+import { words } from "./said.ts";
 
 /** A gateway's answer that says no. */
 export class GatewayRefusal extends GatewayError {
@@ -53,7 +54,11 @@ export function refusalOf(error: FrameError): GatewayRefusal {
 /** What a refused handshake means for the link. */
 export function refusedHandshake(error: FrameError): Failure {
   const { code, message, details = {}, retryAfterMs = 0 } = error;
-  const requestId = typeof details.requestId === "string" ? details.requestId.slice(0, 200) : null;
+  // It becomes a part of a line that people paste into a shell.
+  const requestId =
+    typeof details.requestId === "string" && /^[\w.:-]{1,200}$/.test(details.requestId)
+      ? details.requestId
+      : null;
   const about = { error: message, hint: hintFor(message, details), retryAfterMs };
   if (requestId !== null && (code === "NOT_PAIRED" || details.code === "PAIRING_REQUIRED"))
     return {
@@ -68,9 +73,15 @@ export function refusedHandshake(error: FrameError): Failure {
   return { ...about, kind, pairingRequestId: null };
 }
 
+/** The codes by which gateways say why they close. */
+const CLOSE_CODES = new Set([1002, 1008, 1012, 1013, 4001]);
+
+/** Whether a socket was closed in a way that only a gateway would choose, before it said anything else. */
+export const isGatewaysClose = (code: number): boolean => CLOSE_CODES.has(code);
+
 /** What a closed socket means for the link. */
 export function closedSocket(code: number, reason: string): Failure {
-  const said = reason === "" ? "" : `: ${reason}`;
+  const said = reason === "" ? "" : `: ${words(reason, 200)}`;
   const about = { retryAfterMs: 0, pairingRequestId: null, hint: null };
   if (code === 1012 || code === 1013)
     return { ...about, kind: "restarting", error: `The gateway is restarting${said}` };
@@ -99,48 +110,31 @@ const UNREACHABLE = {
   retryAfterMs: 0,
 } as const;
 
-/** What a connection that could not be made means for the link. */
-export function failedDial(error: Error & { code?: string }, url: URL): Failure {
-  const host = url.host;
-  const about = UNREACHABLE;
-  const status = /Unexpected server response: (\d+)/.exec(error.message)?.[1];
-  if (status === "403")
-    return {
-      ...about,
-      kind: "refused",
-      error: `The gateway at ${host} refused the connection (HTTP 403)`,
-      hint: "It does not trust a proxy in between: reach it directly, or add the proxy to its gateway.trustedProxies.",
-    };
-  if (status === "503") return { ...about, error: `The gateway at ${host} is busy (HTTP 503)` };
-  if (status !== undefined)
-    return {
-      ...about,
-      error: `${host} does not answer as a gateway (HTTP ${status})`,
-      hint: "Is the URL that of the OpenClaw gateway, with its port?",
-    };
-  switch (error.code) {
-    case "ECONNREFUSED":
-      return {
-        ...about,
-        error: `Nothing listens at ${host}`,
-        hint: "Is the gateway running, and are host and port right?",
-      };
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return { ...about, error: `There is no host ${url.hostname}`, hint: "Is the URL spelled right?" };
-    case "DEPTH_ZERO_SELF_SIGNED_CERT":
-    case "SELF_SIGNED_CERT_IN_CHAIN":
-    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
-    case "ERR_TLS_CERT_ALTNAME_INVALID":
-    case "CERT_HAS_EXPIRED":
-      return {
-        ...about,
-        kind: "refused",
-        error: `The certificate of ${host} is not good: ${error.message}`,
-        hint: "Give the gateway a certificate that this machine trusts, or set allow_insecure_tls on the gateway.",
-      };
-  }
-  return { ...about, error: `${host} cannot be reached: ${error.message || error.code}` };
+/**
+ * What it means for the link that there is no gateway to talk to, whatever the cause: refused, silent, something else,
+ * unresolved or forbidden. The words are the same for all, since whoever may name gateways is not to learn what else is
+ * in the server's network. The server's log has the cause.
+ */
+export function unreachable(url: URL): Failure {
+  return {
+    ...UNREACHABLE,
+    error: `The gateway at ${url.host} cannot be reached`,
+    hint:
+      "Is it running, are scheme, host and port right, and may this server connect there (a firewall, a proxy in between, " +
+      "MUSTER_GATEWAY_HOSTS)? A certificate that this machine does not trust needs allow_insecure_tls. The server's log has the cause.",
+  };
+}
+
+/** How long a gateway that sent more than it may is left alone, in milliseconds. */
+const FLOOD_MS = 60_000;
+
+/** What it means for the link that the gateway sent more than it was asked for, or does not read what it asks for. */
+export function excessive(what: string): Failure {
+  return {
+    ...UNREACHABLE,
+    error: `The connection was given up: the gateway ${what}`,
+    retryAfterMs: FLOOD_MS,
+  };
 }
 
 /** What a URL that cannot be dialled means for the link. */

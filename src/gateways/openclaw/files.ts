@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import { GatewayError, type Work } from "../driver.ts";
 import {
@@ -18,12 +19,26 @@ export interface Unsupported {
   remember(name: string): Promise<void>;
 }
 
+/** Characters of a folder's name, and of a token in a file. */
+const MOST_FOLDER = 4_000;
+const MOST_TOKEN = 200;
+
 const found = z.object({
-  workspace: z.string(),
-  file: z.object({ content: z.string().nullish(), missing: z.boolean().nullish() }),
+  workspace: z.string().max(MOST_FOLDER),
+  file: z.object({ content: z.string().transform(known).nullish(), missing: z.boolean().nullish() }),
 });
-/** What a file holds at the gateway; null: it is not there. */
-type Content = string | null;
+/**
+ * What is known of a file at the gateway; null: it is not there. Its text is not kept: there can be much of it, and of many
+ * agents at a time.
+ */
+type Content = { digest: string; token: string | undefined } | null;
+
+function known(text: string): NonNullable<Content> {
+  const token = tokenIn(text);
+  return { digest: digestOf(text), token: token && token.length <= MOST_TOKEN ? token : undefined };
+}
+
+const digestOf = (text: string) => createHash("sha256").update(text).digest("base64");
 
 /** An agent's workspace as its gateway has it. */
 interface Workspace {
@@ -50,7 +65,7 @@ export async function writeFiles(
   const { agentId } = at;
   const { folder, files: there } = await readWorkspace(ask, unsupported, agentId);
   const tokenName: WorkspaceFile = there.has("TOOLS.md") ? "TOOLS.md" : "AGENTS.md";
-  const token = work.token ?? tokenIn(there.get(tokenName) ?? "");
+  const token = work.token ?? there.get(tokenName)?.token;
   if (token === undefined)
     throw new GatewayError("The workspace holds no token; an update of the agent brings one", {
       transient: false,
@@ -63,7 +78,9 @@ export async function writeFiles(
   rendered.set("AGENTS.md", parts.join("\n"));
   const due = [...rendered].filter(
     ([name, text]) =>
-      there.has(name) && mayWrite(name, work, there.get(name) !== null) && there.get(name) !== text,
+      there.has(name) &&
+      mayWrite(name, work, there.get(name) !== null) &&
+      there.get(name)?.digest !== digestOf(text),
   );
   const write = ([name, content]: [WorkspaceFile, string]) =>
     ask("agents.files.set", { agentId, name, content }, z.unknown());

@@ -1,13 +1,16 @@
 import type { z } from "zod";
 import { type Failure, type LinkEvent, newLink, reactLink } from "../../../machines/gateway-link.ts";
 import type { Cancel, Clock } from "../../clock.ts";
+import type { GatewayHosts } from "../../gateway-hosts.ts";
 import { Limiter } from "../../limiter.ts";
 import type { Log } from "../../log.ts";
 import type { GatewayLink } from "../../protocol/gateway-links.ts";
 import { type GatewayBrief, GatewayError } from "../driver.ts";
+import { Allowance } from "./allowance.ts";
 import type { Device } from "./device.ts";
 import { announcesRestart, LinkLost, silentGateway, unreadableKey, withHint } from "./failures.ts";
-import type { GatewayFrame } from "./frames.ts";
+import { type GatewayFrame, payloadOf } from "./frames.ts";
+import type { HeldBytes } from "./held-bytes.ts";
 import { calledOff, PendingRequests } from "./pending-requests.ts";
 import { dialGateway, type GatewaySocket, type Hello } from "./socket.ts";
 import { WriteTurns } from "./write-turns.ts";
@@ -38,8 +41,10 @@ export interface LinkParts {
   random: () => number;
   events: LinkEvents;
   device: (gateway: GatewayBrief) => Promise<Device>;
+  hosts: GatewayHosts;
+  held: HeldBytes;
   /** Waits for its turn, so that not all gateways are dialled in one instant. */
-  inTurn: (dial: () => Promise<void>) => Promise<void>;
+  inTurn: (organizationId: string, dial: () => Promise<void>) => Promise<void>;
 }
 
 /** The one kept connection to a gateway, which all its agents share. */
@@ -59,6 +64,7 @@ export class Link {
   #cancelDue: Cancel = () => {};
   #waiting = 0;
   readonly #pending: PendingRequests;
+  readonly #allowance: Allowance;
   readonly #places = new Limiter();
   readonly #turns = new WriteTurns();
   readonly #watchers = new Set<() => void>();
@@ -68,6 +74,7 @@ export class Link {
     this.#gateway = gateway;
     this.#parts = parts;
     this.#pending = new PendingRequests(parts.clock);
+    this.#allowance = new Allowance(parts.clock);
     this.#since = parts.clock.now();
     this.#awaySince = this.#since;
     this.#dial();
@@ -216,6 +223,7 @@ export class Link {
     const isCurrent = () => dial === this.#dials && this.#life.state !== "closed";
     const { parts, gateway } = { parts: this.#parts, gateway: this.#gateway };
     void parts.inTurn(
+      gateway.organizationId,
       () =>
         new Promise<void>((settled) => {
           if (!isCurrent()) return settled();
@@ -235,22 +243,23 @@ export class Link {
   }
 
   #open(device: Device, isCurrent: () => boolean, settled: () => void): void {
-    const { clock } = this.#parts;
-    this.#socket = dialGateway(this.#gateway, device, clock, {
+    const { clock, hosts, held, log } = this.#parts;
+    const bounds = { hosts, held, allowance: this.#allowance, asked: this.#pending };
+    this.#socket = dialGateway(this.#gateway, device, clock, bounds, {
       ready: (hello) => {
         settled();
         if (!isCurrent()) return;
         this.#hello = hello;
         this.#take({ type: "ready", at: clock.now() });
       },
-      frame: (frame) => {
-        if (isCurrent()) this.#hear(frame);
-      },
+      frame: (frame) => (isCurrent() ? this.#hear(frame) : undefined),
       heard: () => {
         this.#heardAt = clock.now();
       },
-      failed: (failure) => {
+      failed: (failure, cause) => {
         settled();
+        if (cause !== undefined)
+          log.info({ gateway: this.gatewayId, err: cause }, "a gateway's connection failed");
         if (isCurrent()) this.#fail(failure);
       },
     });
@@ -263,14 +272,14 @@ export class Link {
 
   #onHangUp: () => void = () => {};
 
-  #hear(frame: GatewayFrame): void {
+  #hear(frame: GatewayFrame): Promise<void> | undefined {
     if (frame.type === "event") {
       if (frame.event === "shutdown") this.#take({ type: "announced", at: this.#now() });
-      else this.#parts.events.event(this.gatewayId, frame.event, frame.payload);
-      return;
+      else this.#parts.events.event(this.gatewayId, frame.event, payloadOf(frame));
+      return undefined;
     }
     if (frame.error && announcesRestart(frame.error)) this.#take({ type: "announced", at: this.#now() });
-    this.#pending.answer(frame);
+    return this.#pending.answer(frame);
   }
 
   #fail(failure: Failure): void {

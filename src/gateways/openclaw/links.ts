@@ -1,15 +1,17 @@
 import type { Seal } from "../../auth/seal.ts";
 import { deviceKeyPlace } from "../../auth/sealed-places.ts";
 import type { Cancel, Clock } from "../../clock.ts";
+import { GatewayHosts } from "../../gateway-hosts.ts";
 import { Limiter } from "../../limiter.ts";
 import type { Log } from "../../log.ts";
 import type { Database } from "../../store/database.ts";
 import { keepDeviceKey, replaceDeviceKey } from "../../store/gateway-links.ts";
 import { type GatewayBrief, GatewayError } from "../driver.ts";
 import { type Device, deviceOf, mintDeviceKey } from "./device.ts";
+import { HeldBytes } from "./held-bytes.ts";
 import { Link, type LinkEvents, type LinkParts } from "./link.ts";
 
-/** Gateways that are dialled at the same time. */
+/** Gateways of one organization that are dialled at the same time: what does not answer holds up no other organization's. */
 const DIALS_AT_ONCE = 32;
 const SILENCE_CHECK_MS = 5_000;
 
@@ -27,17 +29,20 @@ export class Links {
     clock: Clock;
     log: Log;
     events: LinkEvents;
+    hosts?: GatewayHosts;
     random?: () => number;
   }) {
-    const { database, seal, clock, log, events, random = Math.random } = parts;
+    const { database, seal, clock, log, events, hosts = GatewayHosts.usual, random = Math.random } = parts;
     const dials = new Limiter();
     this.#parts = {
       clock,
       log,
       events,
       random,
+      hosts,
+      held: new HeldBytes(),
       device: (gateway) => deviceFor(database, seal, gateway),
-      inTurn: (dial) => dials.run("", DIALS_AT_ONCE, dial),
+      inTurn: (organizationId, dial) => dials.run(organizationId, DIALS_AT_ONCE, dial),
     };
     this.#cancelCheck = clock.every(SILENCE_CHECK_MS, () => {
       const now = clock.now();

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { forEachInSlices } from "../../slices.ts";
 import type { Database } from "../../store/database.ts";
 import { noteSessionReset, readSessionReset, type SessionMark } from "../../store/session-resets.ts";
 import type { AgentBrief } from "../driver.ts";
@@ -94,5 +95,12 @@ export async function endSession(ask: Ask, key: string, begin: () => Promise<voi
 /** Whether a message with this reference has reached the session, or waits in it. */
 export async function hasReached(ask: Ask, key: string, reference: string): Promise<boolean> {
   const history = await ask("chat.history", { sessionKey: key, limit: HISTORY }, z.unknown());
-  return JSON.stringify(history).includes(reference);
+  if (typeof history !== "object" || history === null) return false;
+  let isThere = false;
+  // One message at a time, of whatever part of it: there can be more of them than were asked for.
+  for (const part of Object.values(history))
+    await forEachInSlices(Array.isArray(part) ? part : [part], (message) => {
+      isThere ||= (JSON.stringify(message) ?? "").includes(reference);
+    });
+  return isThere;
 }

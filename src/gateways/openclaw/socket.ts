@@ -1,20 +1,38 @@
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import { WebSocket } from "ws";
 import type { Failure } from "../../../machines/gateway-link.ts";
 import type { Clock } from "../../clock.ts";
+import { bare, type GatewayHosts } from "../../gateway-hosts.ts";
 import { packageRoot } from "../../package-root.ts";
+import { atOnce, inSlices } from "../../slices.ts";
 import type { GatewayBrief } from "../driver.ts";
+import type { Allowance } from "./allowance.ts";
 import { type Device, signedDevice } from "./device.ts";
-import { closedSocket, failedDial, refusedHandshake, unusableUrl } from "./failures.ts";
-import { challenge, type GatewayFrame, helloOk, readFrame } from "./frames.ts";
+import {
+  closedSocket,
+  excessive,
+  isGatewaysClose,
+  refusedHandshake,
+  unreachable,
+  unusableUrl,
+} from "./failures.ts";
+import { challenge, type GatewayFrame, helloOk, payloadOf, readFrame, SMALL_FRAME } from "./frames.ts";
+import { ForbiddenHost, guardedLookup } from "./guarded-lookup.ts";
+import type { HeldBytes } from "./held-bytes.ts";
+import { Inbox } from "./inbox.ts";
 
 /** How long a gateway may take to be ready for requests, in milliseconds. */
 const HANDSHAKE_MS = 10_000;
-/** Bytes of one frame that a gateway may send. */
-const MOST_RECEIVED = 64 * 1_048_576;
+/** Bytes of one frame while an answer that may be large is awaited: gateways themselves send no more than 25 MiB. */
+const LARGE_FRAME = 32 * 1_048_576;
+/** Bytes of ours that a gateway may leave unread: two of the largest frames that it takes. */
+const MOST_UNREAD = 64 * 1_048_576;
 /** Bytes of one frame that every version takes, for those that do not say. */
 const SMALLEST_MAX_PAYLOAD = 524_288;
+
+const UNASKED = "sent a large frame that it was not asked for";
 
 const PROTOCOLS = { least: 3, greatest: 4 } as const;
 /** One that every version knows: a name of our own would be refused. */
@@ -42,10 +60,26 @@ export interface Hello {
 /** Called at most once each for ready and failed; nothing is called after failed or `end`. */
 export interface SocketEvents {
   ready(hello: Hello): void;
-  frame(frame: GatewayFrame): void;
+  /** The promise of what takes several turns of the event loop; until then no other frame comes. It does not reject. */
+  frame(frame: GatewayFrame): Promise<void> | undefined;
   /** Anything was heard. */
   heard(): void;
-  failed(failure: Failure): void;
+  /** `cause`: what is for the log alone. */
+  failed(failure: Failure, cause?: unknown): void;
+}
+
+/** What a connection may do. */
+export interface SocketBounds {
+  hosts: GatewayHosts;
+  /** What the gateway may send without being asked. */
+  allowance: Allowance;
+  held: HeldBytes;
+  /** What was asked of the gateway. */
+  asked: {
+    readonly awaitLarge: boolean;
+    isAwaited(frame: GatewayFrame): boolean;
+    isLarge(frame: GatewayFrame): boolean;
+  };
 }
 
 export interface GatewaySocket {
@@ -70,10 +104,11 @@ export function dialGateway(
   gateway: Pick<GatewayBrief, "token" | "allowInsecureTls"> & { url: string },
   device: Device,
   clock: Clock,
+  bounds: SocketBounds,
   events: SocketEvents,
 ): GatewaySocket {
   try {
-    return shakeHands(socketUrl(gateway.url), gateway, device, clock, events);
+    return shakeHands(socketUrl(gateway.url), gateway, device, clock, bounds, events);
   } catch {
     let isOver = false;
     queueMicrotask(() => {
@@ -94,42 +129,53 @@ function shakeHands(
   { token, allowInsecureTls }: Pick<GatewayBrief, "token" | "allowInsecureTls">,
   device: Device,
   clock: Clock,
+  { hosts, allowance, held, asked }: SocketBounds,
   events: SocketEvents,
 ): GatewaySocket {
+  const host = bare(address.hostname);
+  // An address is dialled without being looked up.
+  if (isIP(host) !== 0 && !hosts.mayDial(host, host)) return undialled(address, host, events);
   // No Origin and no headers of a proxy: gateways take those for a browser or a stranger.
-  const socket = new WebSocket(address, {
-    maxPayload: MOST_RECEIVED,
+  const options = {
+    maxPayload: LARGE_FRAME,
     rejectUnauthorized: !allowInsecureTls,
     perMessageDeflate: false,
-  });
+    followRedirects: false,
+    autoPong: false,
+    lookup: guardedLookup(hosts),
+  };
+  const socket = new WebSocket(address, options);
   let state: "shaking" | "ready" | "over" = "shaking";
   /** Until the challenge is answered: a link outlives its handshake, and need not keep the key. */
   let signer: Device | null = device;
+  const holder = { bytes: 0, drop: () => fail(excessive("sent more than there is room for")) };
 
   const end = () => {
     if (state === "over") return;
     state = "over";
     cancelTimeout();
+    inbox.close();
+    held.set(holder, 0);
     socket.terminate();
   };
-  const fail = (failure: Failure) => {
+  const fail = (failure: Failure, cause?: unknown) => {
     if (state === "over") return;
     end();
-    events.failed(failure);
+    events.failed(failure, cause);
   };
   const cancelTimeout = clock.after(HANDSHAKE_MS, () =>
-    fail({
-      kind: "unreachable",
-      error: `The gateway at ${address.host} did not shake hands within ${HANDSHAKE_MS / 1_000} s`,
-      hint: "Is the URL that of the OpenClaw gateway, with its port?",
-      pairingRequestId: null,
-      retryAfterMs: 0,
-    }),
+    fail(unreachable(address), `it did not shake hands within ${HANDSHAKE_MS / 1_000} s`),
   );
+  /** Whether the gateway may send so much without being asked; the connection ends if not. */
+  const mayTell = (bytes: number): boolean => {
+    if (state !== "over" && allowance.take(bytes)) return true;
+    fail(excessive("sent more than it was asked for"));
+    return false;
+  };
 
   const answerChallenge = (payload: unknown) => {
-    const asked = challenge.safeParse(payload).data;
-    if (!asked || signer === null) return;
+    const posed = challenge.safeParse(payload).data;
+    if (!posed || signer === null) return;
     const auth = token === null ? {} : { auth: { token } };
     const params = {
       minProtocol: PROTOCOLS.least,
@@ -144,9 +190,9 @@ function shakeHands(
         clientMode: CLIENT.mode,
         role: ROLE,
         scopes: SCOPES,
-        signedAt: asked.ts,
+        signedAt: posed.ts,
         token: token ?? "",
-        nonce: asked.nonce,
+        nonce: posed.nonce,
       }),
     };
     signer = null;
@@ -155,7 +201,7 @@ function shakeHands(
 
   const shake = (frame: GatewayFrame) => {
     if (frame.type === "event") {
-      if (frame.event === "connect.challenge") answerChallenge(frame.payload);
+      if (frame.event === "connect.challenge") answerChallenge(payloadOf(frame));
       return;
     }
     if (frame.id !== HANDSHAKE_ID) return;
@@ -164,7 +210,7 @@ function shakeHands(
       return fail(
         refusedHandshake(frame.error ?? { code: "UNKNOWN", message: "The gateway gave no reason." }),
       );
-    const hello = helloOk.safeParse(frame.payload).data;
+    const hello = helloOk.safeParse(payloadOf(frame)).data;
     if (!hello) return fail(strange(address.host));
     const missing = NEEDED_SCOPES.filter((scope) => !(hello.auth?.scopes?.includes(scope) ?? true));
     if (missing.length > 0)
@@ -178,25 +224,107 @@ function shakeHands(
     });
   };
 
+  const take = (frame: GatewayFrame | undefined, bytes: number): Promise<void> | undefined => {
+    if (state === "over") return undefined;
+    if (bytes > SMALL_FRAME && !(frame && asked.isLarge(frame))) {
+      fail(excessive(UNASKED));
+      return undefined;
+    }
+    if (!(frame && asked.isAwaited(frame)) && !mayTell(bytes)) return undefined;
+    if (!frame) return undefined;
+    if (state === "ready") return events.frame(frame);
+    shake(frame);
+    return undefined;
+  };
+  const read = async (message: Buffer): Promise<void> => {
+    held.set(holder, message.length);
+    const frame = await inSlices(readFrame(message)).catch(() => undefined);
+    await take(frame, message.length);
+    if (state !== "over") held.set(holder, 0);
+  };
+  const inbox = new Inbox(socket, (message) => {
+    if (message.length > SMALL_FRAME)
+      return read(message).catch((error) => fail(strange(address.host), error));
+    let frame: GatewayFrame | undefined;
+    try {
+      frame = atOnce(readFrame(message));
+    } catch {
+      // It is no frame.
+    }
+    return take(frame, message.length);
+  });
+
   socket.on("message", (data, isBinary) => {
     if (state === "over") return;
+    held.set(holder, 0);
     events.heard();
-    const frame = isBinary ? undefined : readFrame(String(data));
-    if (!frame) return;
-    if (state === "shaking") shake(frame);
-    else events.frame(frame);
+    // Text comes in one buffer.
+    if (isBinary || !Buffer.isBuffer(data)) return void mayTell(0);
+    if (data.length > SMALL_FRAME && !asked.awaitLarge) return fail(excessive(UNASKED));
+    try {
+      inbox.push(data);
+    } catch (error) {
+      fail(strange(address.host), error);
+    }
   });
-  socket.on("ping", () => {
-    if (state !== "over") events.heard();
+  socket.on("upgrade", ({ socket: connection }) => {
+    // Behind the socket's own listener, which tells of a whole message first.
+    socket.once("open", () =>
+      connection.on("data", (chunk: Buffer) => {
+        if (state === "over") return;
+        if (holder.bytes > SMALL_FRAME && !asked.awaitLarge) fail(excessive(UNASKED));
+        else held.set(holder, holder.bytes + chunk.length);
+      }),
+    );
   });
-  socket.on("error", (error) => fail(failedDial(error, address)));
-  socket.on("close", (code, reason) => fail(closedSocket(code, String(reason).slice(0, 200))));
+  let pingToAnswer: Buffer | undefined;
+  socket.on("ping", (data) => {
+    if (state === "over") return;
+    events.heard();
+    if (!mayTell(data.length)) return;
+    // Of several in one turn of the event loop, the last one is answered.
+    if (pingToAnswer === undefined)
+      setImmediate(() => {
+        const answer = pingToAnswer;
+        pingToAnswer = undefined;
+        if (state !== "over" && socket.bufferedAmount <= MOST_UNREAD) socket.pong(answer);
+      });
+    pingToAnswer = data;
+  });
+  socket.on("pong", (data) => {
+    if (state !== "over") mayTell(data.length);
+  });
+  socket.on("error", (error) => {
+    if (state === "shaking") fail(unreachable(address), error);
+    else fail(closedSocket(1006, ""), error);
+  });
+  socket.on("close", (code, reason) => {
+    if (state === "shaking" && !isGatewaysClose(code))
+      fail(unreachable(address), `it was closed with ${code}`);
+    else fail(closedSocket(code, String(reason)));
+  });
 
   return {
     send: (text) => {
-      if (state === "ready") socket.send(text);
+      if (state !== "ready") return;
+      if (socket.bufferedAmount > MOST_UNREAD) fail(excessive("does not read what it is sent"));
+      else socket.send(text);
     },
     end,
+  };
+}
+
+/** In the place of a connection that may not be made. Its failure comes later, like that of any other. */
+function undialled(address: URL, host: string, events: SocketEvents): GatewaySocket {
+  let isOver = false;
+  setImmediate(() => {
+    if (!isOver) events.failed(unreachable(address), new ForbiddenHost(`${host} is no gateway's address`));
+  });
+  return {
+    send: () => {},
+    end: () => {
+      isOver = true;
+    },
   };
 }
 
