@@ -15,6 +15,7 @@ import { type LifeSettings, Registry } from "./actors/registry.ts";
 import { startSweep } from "./actors/sweep.ts";
 import { rotateToken } from "./actors/token-rotation.ts";
 import type { Committal } from "./actors/transitions.ts";
+import { Cursors } from "./auth/cursors.ts";
 import { deriveKeys } from "./auth/keys.ts";
 import { createSeal } from "./auth/seal.ts";
 import { type Clock, systemClock } from "./clock.ts";
@@ -241,6 +242,7 @@ async function build(
     clock,
     log,
     seal,
+    cursors: new Cursors(keys.cursors),
     database,
     lookups,
     registry,

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { type TestContext, test } from "node:test";
 import { type ActivityDraft, insertActivity, listActivity } from "../src/store/activity.ts";
 import { dropOldActivity, makeActivityPartitions } from "../src/store/activity-partitions.ts";
+import type { Place } from "../src/store/cursor.ts";
 import { closeDatabase, openDatabase } from "../src/store/database.ts";
 import { createTestDatabase } from "./support/postgres.ts";
 
@@ -37,7 +38,7 @@ async function stand(t: TestContext) {
         select type, tableoid::regclass::text as place from activity order by type`
       ).map(({ type, place }) => [type, place]),
     );
-  const list = async (page: { limit: number; cursor?: string | undefined }, since?: Date) => {
+  const list = async (page: { limit: number; cursor?: Place | undefined }, since?: Date) => {
     const { rows, nextCursor } = await listActivity(database, { organizationId, since }, page);
     return { types: rows.map(({ type }) => type), nextCursor };
   };
@@ -116,7 +117,7 @@ test("pages are in the order of arrival, across days, whichever way the clock we
   const times = [0, 2 * DAY_MS, DAY_MS, -DAY_MS, 1_000, 3 * DAY_MS, 900 * DAY_MS];
   for (const [place, ms] of times.entries()) await add(`e${place}`, after(ms));
   const seen: string[] = [];
-  let cursor: string | undefined;
+  let cursor: Place | undefined;
   do {
     const page = await list({ limit: 2, cursor });
     seen.push(...page.types);

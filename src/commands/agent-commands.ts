@@ -11,6 +11,7 @@ import {
 } from "../store/agent-commands.ts";
 import type { Context, Handlers } from "./context.ts";
 import { findAgent } from "./find.ts";
+import { pagesOf } from "./pages.ts";
 
 export const agentCommandCommands: Handlers<keyof typeof agentCommandMethods> = {
   async "agent.command"(context, params) {
@@ -46,12 +47,13 @@ export const agentCommandCommands: Handlers<keyof typeof agentCommandMethods> = 
   async "command.list"(context, { agent_id, status, ...page }) {
     const { organizationId } = requireBoardWrite(context.principal);
     await findAgent(context, organizationId, agent_id);
+    const pages = pagesOf(context, { organizationId, list: "command.list" });
     const { rows, nextCursor } = await listAgentCommands(
       context.database,
       { agentId: agent_id, status },
-      page,
+      pages.asked(page),
     );
-    return { items: rows.map(toAgentCommand), next_cursor: nextCursor };
+    return { items: rows.map(toAgentCommand), next_cursor: pages.next(nextCursor) };
   },
 
   async "command.cancel"(context, { command_id }) {

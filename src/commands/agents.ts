@@ -9,6 +9,7 @@ import { configurationOf } from "./configuration.ts";
 import type { Context, Handlers } from "./context.ts";
 import { createAgentOn, openingFor } from "./create-agent.ts";
 import { findAgent, findBoard, findGateway } from "./find.ts";
+import { pagesOf } from "./pages.ts";
 import { updateAgent } from "./update-agent.ts";
 
 export const agentCommands: Handlers<keyof typeof agentMethods> = {
@@ -35,6 +36,7 @@ export const agentCommands: Handlers<keyof typeof agentMethods> = {
       if (!mayReadBoard(user)) throw new MusterError("forbidden", "You may not read this board.");
     }
     if (params.gateway_id !== undefined) await findGateway(context, organizationId, params.gateway_id);
+    const pages = pagesOf(context, { organizationId, list: "agent.list" });
     const { rows, total, nextCursor } = await listAgents(
       context.database,
       {
@@ -44,9 +46,13 @@ export const agentCommands: Handlers<keyof typeof agentMethods> = {
         status: params.status,
         name: params.name,
       },
-      params,
+      pages.asked(params),
     );
-    return { items: rows.map((row) => show(context.services, row)), total, next_cursor: nextCursor };
+    return {
+      items: rows.map((row) => show(context.services, row)),
+      total,
+      next_cursor: pages.next(nextCursor),
+    };
   },
 
   async "agent.update"(context, params) {

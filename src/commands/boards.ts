@@ -13,6 +13,7 @@ import {
 } from "../store/boards.ts";
 import type { Handlers } from "./context.ts";
 import { findBoard, findGateway } from "./find.ts";
+import { pagesOf } from "./pages.ts";
 
 /** A board's `max_agents`, unless it says otherwise. */
 const MAX_AGENTS = 10;
@@ -47,8 +48,9 @@ export const boardCommands: Handlers<keyof typeof boardMethods> = {
   async "board.list"(context, params) {
     const { organizationId } = requireAdmin(context.principal);
     const filter = { organizationId, gatewayId: params.gateway_id };
-    const { rows, total, nextCursor } = await listBoards(context.database, filter, params);
-    return { items: rows.map(toBoard), total, next_cursor: nextCursor };
+    const pages = pagesOf(context, { organizationId, list: "board.list" });
+    const { rows, total, nextCursor } = await listBoards(context.database, filter, pages.asked(params));
+    return { items: rows.map(toBoard), total, next_cursor: pages.next(nextCursor) };
   },
 
   async "board.update"(context, { board_id, ...fields }) {

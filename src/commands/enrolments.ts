@@ -17,6 +17,7 @@ import { indexOf, readAndShow } from "./answers.ts";
 import type { Context, Handlers } from "./context.ts";
 import { createAgentOn } from "./create-agent.ts";
 import { findBoard, findGatewayOf } from "./find.ts";
+import { pagesOf } from "./pages.ts";
 import { endOfChild } from "./token-life.ts";
 
 export const enrolmentCommands: Handlers<keyof typeof enrolmentMethods> = {
@@ -46,12 +47,13 @@ export const enrolmentCommands: Handlers<keyof typeof enrolmentMethods> = {
 
   async "enrolment.list"(context, { board_id, ...page }) {
     const { organizationId } = requireBoardWrite(context.principal);
+    const pages = pagesOf(context, { organizationId, list: "enrolment.list" });
     const { rows, total, nextCursor } = await listEnrolments(
       context.database,
       { organizationId, boardId: board_id },
-      page,
+      pages.asked(page),
     );
-    return { items: rows.map(toEnrolment), total, next_cursor: nextCursor };
+    return { items: rows.map(toEnrolment), total, next_cursor: pages.next(nextCursor) };
   },
 
   async "enrolment.delete"(context, { enrolment_id }) {

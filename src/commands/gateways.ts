@@ -20,6 +20,7 @@ import {
 import { defined } from "./boards.ts";
 import type { Context, Handlers } from "./context.ts";
 import { findGateway } from "./find.ts";
+import { pagesOf } from "./pages.ts";
 
 /** The folder in which every workspace of the local gateways lies. */
 export function workspacesRoot(config: Pick<Config, "dataDir">): string {
@@ -61,8 +62,13 @@ export const gatewayCommands: Handlers<Exclude<keyof typeof gatewayMethods, Link
 
   async "gateway.list"(context, params) {
     const { organizationId } = requireAdmin(context.principal);
-    const { rows, total, nextCursor } = await listGateways(context.database, organizationId, params);
-    return { items: rows.map(toGateway), total, next_cursor: nextCursor };
+    const pages = pagesOf(context, { organizationId, list: "gateway.list" });
+    const { rows, total, nextCursor } = await listGateways(
+      context.database,
+      organizationId,
+      pages.asked(params),
+    );
+    return { items: rows.map(toGateway), total, next_cursor: pages.next(nextCursor) };
   },
 
   async "gateway.update"(context, { gateway_id, token, ...fields }) {

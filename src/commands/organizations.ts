@@ -6,6 +6,7 @@ import { readOrganization, toOrganization } from "../store/organizations.ts";
 import { deleteTokenFamily, generationsTo, MOST_GENERATIONS } from "../store/token-families.ts";
 import { insertUserToken, listUserTokens, toUserToken } from "../store/tokens.ts";
 import type { Handlers } from "./context.ts";
+import { pagesOf } from "./pages.ts";
 import { endOfChild } from "./token-life.ts";
 
 export const organizationCommands: Handlers<keyof typeof organizationMethods> = {
@@ -41,12 +42,13 @@ export const organizationCommands: Handlers<keyof typeof organizationMethods> = 
 
   async "user_token.list"(context, params) {
     const { organizationId, userId } = requireUser(context.principal);
+    const pages = pagesOf(context, { organizationId, list: "user_token.list" });
     const { rows, total, nextCursor } = await listUserTokens(
       context.database,
       { organizationId, userId },
-      params,
+      pages.asked(params),
     );
-    return { items: rows.map(toUserToken), total, next_cursor: nextCursor };
+    return { items: rows.map(toUserToken), total, next_cursor: pages.next(nextCursor) };
   },
 
   async "user_token.delete"(context, { token_id }) {

@@ -5,6 +5,7 @@ import type { Completions } from "../actors/completions.ts";
 import type { Newcomers } from "../actors/newcomers.ts";
 import type { Pacer } from "../actors/pacer.ts";
 import type { Registry } from "../actors/registry.ts";
+import type { Cursors } from "../auth/cursors.ts";
 import type { Seal } from "../auth/seal.ts";
 import type { MintedToken } from "../auth/tokens.ts";
 import type { Clock } from "../clock.ts";
@@ -22,6 +23,7 @@ export interface Services {
   clock: Clock;
   log: Log;
   seal: Seal;
+  cursors: Cursors;
   database: Database;
   lookups: Lookups;
   registry: Registry;

@@ -17,6 +17,7 @@ import {
 import { defined } from "./boards.ts";
 import type { Context, Handlers } from "./context.ts";
 import { findBoard } from "./find.ts";
+import { pagesOf } from "./pages.ts";
 
 export const taskCommands: Handlers<keyof typeof taskMethods> = {
   async "task.create"(context, params) {
@@ -52,8 +53,9 @@ export const taskCommands: Handlers<keyof typeof taskMethods> = {
     if (params.board_id !== undefined) await findBoard(context, organizationId, params.board_id);
     const { board_id, assigned_agent_id, status } = params;
     const filter = { organizationId, boardId: board_id, agentId: assigned_agent_id, status };
-    const { rows, total, nextCursor } = await listTasks(context.database, filter, params);
-    return { items: rows.map(toTask), total, next_cursor: nextCursor };
+    const pages = pagesOf(context, { organizationId, list: "task.list" });
+    const { rows, total, nextCursor } = await listTasks(context.database, filter, pages.asked(params));
+    return { items: rows.map(toTask), total, next_cursor: pages.next(nextCursor) };
   },
 
   async "task.update"(context, { task_id, ...fields }) {

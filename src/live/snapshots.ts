@@ -3,6 +3,7 @@ import { listActivity, toActivityEvent } from "../store/activity.ts";
 import { readPresentCommands, toAgentCommand } from "../store/agent-commands.ts";
 import { type Presence, toAgent } from "../store/agent-rows.ts";
 import { readAgentPage } from "../store/agents.ts";
+import type { Place } from "../store/cursor.ts";
 import type { Database } from "../store/database.ts";
 import { readGatewayIds } from "../store/gateways.ts";
 import type { TopicName } from "./topics.ts";
@@ -37,9 +38,9 @@ export async function readSnapshot(
     const which = { agentId: id, ended: LATEST_COMMANDS };
     const { rows, nextCursor } = await readPresentCommands(database, which, {
       limit: PAGE,
-      cursor: cursor ?? undefined,
+      cursor: placeOf(cursor),
     });
-    return { items: rows.map(toAgentCommand), next: nextCursor };
+    return { items: rows.map(toAgentCommand), next: nextCursor?.place ?? null };
   }
   // What was said is kept by the gateway.
   if (kind === "chat") return { items: [], next: null };
@@ -54,10 +55,14 @@ export async function readSnapshot(
   const { rows, nextCursor } = await readAgentPage(
     database,
     { ...filter, gatewayId: scope === "gateway" ? id : undefined },
-    { limit: PAGE, cursor: cursor ?? undefined },
+    { limit: PAGE, cursor: placeOf(cursor) },
   );
   return {
     items: rows.map((row) => toAgent(row, inMemory.presenceOf(row.id))),
-    next: nextCursor,
+    next: nextCursor?.place ?? null,
   };
+}
+
+function placeOf(cursor: string | null): Place | undefined {
+  return cursor === null ? undefined : { place: cursor };
 }

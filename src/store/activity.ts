@@ -1,5 +1,5 @@
 import type { ActivityEvent } from "../protocol/activity.ts";
-import { MusterError } from "../protocol/errors.ts";
+import { arrivedAt, type Place, placeOfArrived } from "./cursor.ts";
 import type { Queries } from "./database.ts";
 
 export interface ActivityRow {
@@ -51,8 +51,8 @@ export interface ActivityFilter {
 export async function listActivity(
   database: Queries,
   filter: ActivityFilter,
-  page: { limit: number; cursor?: string | undefined },
-): Promise<{ rows: ActivityRow[]; nextCursor: string | null }> {
+  page: { limit: number; cursor?: Place | undefined },
+): Promise<{ rows: ActivityRow[]; nextCursor: Place | null }> {
   const { organizationId, boardId, agentId, type, since } = filter;
   const rows = await database<ActivityRow[]>`
     select * from activity
@@ -61,15 +61,8 @@ export async function listActivity(
       ${agentId === undefined ? database`` : database`and agent_id = ${agentId}`}
       ${type === undefined ? database`` : database`and type = ${type}`}
       ${since === undefined ? database`` : database`and created_at >= ${since}`}
-      ${page.cursor === undefined ? database`` : database`and seq < ${readCursor(page.cursor)}`}
+      ${page.cursor === undefined ? database`` : database`and seq < ${arrivedAt(page.cursor)}`}
     order by seq desc limit ${page.limit + 1}`;
   const last = rows.length > page.limit ? rows[page.limit - 1] : undefined;
-  return { rows: rows.slice(0, page.limit), nextCursor: last ? String(last.seq) : null };
-}
-
-function readCursor(cursor: string): number {
-  if (/^\d{1,15}$/.test(cursor)) return Number(cursor);
-  throw new MusterError("invalid_params", "cursor: must be a next_cursor that an earlier page gave", {
-    issues: [{ path: "cursor", message: "must be a next_cursor that an earlier page gave" }],
-  });
+  return { rows: rows.slice(0, page.limit), nextCursor: last ? placeOfArrived(last) : null };
 }

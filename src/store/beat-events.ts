@@ -16,7 +16,8 @@ export interface BeatEvents {
  * Adds an `agent.heartbeat` event for each beat, in their order, in one statement: names, boards and organizations are
  * joined from the agents. A beat of an agent that is gone leaves none; one that is there already stays as it is.
  *
- * The words are the machine's own (`recordBeat`). Each id is the batch's with the beat's place in its last part.
+ * The words are the machine's own (`recordBeat`). Each id is a digest of the batch and the beat's place in it: the place itself
+ * would tell an organization how many beats of others came between its own.
  *
  * @param isTold whether somebody is to be told of them
  * @returns the new events if so, else none
@@ -28,7 +29,8 @@ export async function insertBeatEvents(
 ): Promise<ActivityRow[]> {
   return database<ActivityRow[]>`
     insert into activity (id, organization_id, type, message, board_id, agent_id, created_at)
-    select (left(${batch}::text, 24) || lpad(to_hex(u.place), 12, '0'))::uuid,
+    select overlay(overlay(left(encode(sha256(convert_to(${batch}::text || u.place, 'UTF8')), 'hex'), 32)
+        placing '8' from 13) placing '8' from 17)::uuid,
       a.organization_id, 'agent.heartbeat', 'Heartbeat from ' || a.name || '.', a.board_id, a.id, to_timestamp(u.ms / 1000)
     from unnest(${arrayOf(nos)}::text::int[], ${arrayOf(times)}::text::float8[]) with ordinality u (no, ms, place)
     join agents a on a.no = u.no

@@ -1,30 +1,41 @@
-import { MusterError } from "../protocol/errors.ts";
-
-/** The place behind one row in a list ordered by creation, newest first. */
+/**
+ * A place in a list, as it is before anybody outside sees it: what stands there may tell of other organizations, so that it
+ * leaves the server sealed only.
+ */
 export interface Place {
+  readonly place: string;
+}
+
+/** One row of a list ordered by creation, newest first. */
+export interface CreatedRow {
   at: string;
   id: string;
 }
 
-const FORM = /^((?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ([0-9a-zA-Z-]{1,64})$/;
+const CREATED = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ([0-9a-zA-Z-]{1,64})$/;
 
-/** A place as opaque text for the other side to hand back. */
-export function encodeCursor(row: { created_at: Date; id: string }): string {
-  return Buffer.from(`${row.created_at.toISOString()} ${row.id}`).toString("base64url");
+/** The place behind a row in a list ordered by creation. */
+export function placeOfCreated(row: { created_at: Date; id: string }): Place {
+  return { place: `${row.created_at.toISOString()} ${row.id}` };
 }
 
-/** The place that a cursor stands for. Throws invalid_params for anything that is none. */
-export function decodeCursor(cursor: string): Place {
-  const [, at, id] = FORM.exec(Buffer.from(cursor, "base64url").toString()) ?? [];
-  if (at === undefined || id === undefined || !isInstant(at))
-    throw new MusterError("invalid_params", "cursor: must be a next_cursor that an earlier page gave", {
-      issues: [{ path: "cursor", message: "must be a next_cursor that an earlier page gave" }],
-    });
+/** Throws for a place of another kind of list. */
+export function createdAt({ place }: Place): CreatedRow {
+  const [, at, id] = CREATED.exec(place) ?? [];
+  if (at === undefined || id === undefined) throw new Error("this is a place in another kind of list");
   return { at, id };
 }
 
-/** JavaScript reads a 30th of February as a day in March; Postgres refuses it. */
-function isInstant(text: string): boolean {
-  const at = new Date(text);
-  return !Number.isNaN(at.getTime()) && at.toISOString() === text;
+/** Digits of the greatest number of arrival: all places are as long, as the length of a sealed text can be seen. */
+const DIGITS = 19;
+
+/** The place behind an entry in a list ordered by arrival. */
+export function placeOfArrived({ seq }: { seq: number }): Place {
+  return { place: String(seq).padStart(DIGITS, "0") };
+}
+
+/** The entry's number of arrival. Throws for a place of another kind of list. */
+export function arrivedAt({ place }: Place): number {
+  if (!/^\d{19}$/.test(place)) throw new Error("this is a place in another kind of list");
+  return Number(place);
 }

@@ -1,11 +1,11 @@
 import type { PendingQuery, Row } from "postgres";
-import { decodeCursor, encodeCursor } from "./cursor.ts";
+import { createdAt, type Place, placeOfCreated } from "./cursor.ts";
 import type { Queries } from "./database.ts";
 
 /** Which part of a list is asked for. A cursor stays right while rows come and go; an offset does not. */
 export interface PageRequest {
   limit: number;
-  cursor?: string | undefined;
+  cursor?: Place | undefined;
   offset?: number | undefined;
 }
 
@@ -14,7 +14,7 @@ export interface Page<T> {
   /** Rows of the whole list. */
   total: number;
   /** Null on the last page. */
-  nextCursor: string | null;
+  nextCursor: Place | null;
 }
 
 /** A part of a query. */
@@ -41,7 +41,7 @@ export async function readRows<T extends { id: string; created_at: Date }>(
   { columns, source, where, heavy }: List,
   page: PageRequest,
 ): Promise<Omit<Page<T>, "total">> {
-  const after = page.cursor === undefined ? undefined : decodeCursor(page.cursor);
+  const after = page.cursor === undefined ? undefined : createdAt(page.cursor);
   const { rows, hasMore } = await readWeighed<T>(
     database,
     {
@@ -56,7 +56,7 @@ export async function readRows<T extends { id: string; created_at: Date }>(
     page,
   );
   const last = hasMore ? rows.at(-1) : undefined;
-  return { rows, nextCursor: last ? encodeCursor(last) : null };
+  return { rows, nextCursor: last ? placeOfCreated(last) : null };
 }
 
 /** What the weighing adds to each row. */
