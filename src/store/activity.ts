@@ -1,6 +1,7 @@
 import type { ActivityEvent } from "../protocol/activity.ts";
 import { arrivedAt, type Place, placeOfArrived } from "./cursor.ts";
 import type { Queries } from "./database.ts";
+import { readWeighed } from "./page.ts";
 
 export interface ActivityRow {
   id: string;
@@ -54,15 +55,23 @@ export async function listActivity(
   page: { limit: number; cursor?: Place | undefined },
 ): Promise<{ rows: ActivityRow[]; nextCursor: Place | null }> {
   const { organizationId, boardId, agentId, type, since } = filter;
-  const rows = await database<ActivityRow[]>`
-    select * from activity
-    where organization_id = ${organizationId}
-      ${boardId === undefined ? database`` : database`and board_id = ${boardId}`}
-      ${agentId === undefined ? database`` : database`and agent_id = ${agentId}`}
-      ${type === undefined ? database`` : database`and type = ${type}`}
-      ${since === undefined ? database`` : database`and created_at >= ${since}`}
-      ${page.cursor === undefined ? database`` : database`and seq < ${arrivedAt(page.cursor)}`}
-    order by seq desc limit ${page.limit + 1}`;
-  const last = rows.length > page.limit ? rows[page.limit - 1] : undefined;
-  return { rows: rows.slice(0, page.limit), nextCursor: last ? placeOfArrived(last) : null };
+  const { rows, hasMore } = await readWeighed<ActivityRow>(
+    database,
+    {
+      columns: database`*`,
+      from: database`
+        activity where organization_id = ${organizationId}
+        ${boardId === undefined ? database`` : database`and board_id = ${boardId}`}
+        ${agentId === undefined ? database`` : database`and agent_id = ${agentId}`}
+        ${type === undefined ? database`` : database`and type = ${type}`}
+        ${since === undefined ? database`` : database`and created_at >= ${since}`}
+        ${page.cursor === undefined ? database`` : database`and seq < ${arrivedAt(page.cursor)}`}
+        order by seq desc`,
+      order: database`seq desc`,
+      heavy: database`octet_length(message)`,
+    },
+    page,
+  );
+  const last = hasMore ? rows.at(-1) : undefined;
+  return { rows, nextCursor: last ? placeOfArrived(last) : null };
 }
