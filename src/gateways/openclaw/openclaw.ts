@@ -22,7 +22,7 @@ import { ConfigWriter } from "./config-writer.ts";
 import { type Unsupported, writeFiles } from "./files.ts";
 import { Links } from "./links.ts";
 import { createEventReader } from "./reports.ts";
-import { endSession, ensureSession, hasReached, resetSession } from "./sessions.ts";
+import { endSession, ensureSession, hasReached, resetSession, sendUntilReached } from "./sessions.ts";
 import { cleanUpMessage, wakeMessage } from "./words.ts";
 
 /** Agents at work at one gateway at a time; the requests that they make there wait for one another at its link. */
@@ -223,12 +223,12 @@ export function createOpenClaw({
 
     async cleanUp({ agent, gateway, signal }) {
       if (gateway.mainSessionKey === null || gateway.mainSessionKey === agent.sessionKey) return;
-      const params = {
+      const reference = `muster-cleanup-${agent.id}`;
+      await sendUntilReached(asking(gateway, signal), {
         sessionKey: gateway.mainSessionKey,
-        message: cleanUpMessage(agent, workspaceOf(agent, gateway)),
-        idempotencyKey: `muster-cleanup-${agent.id}`,
-      };
-      await asking(gateway, signal)("chat.send", params, z.unknown());
+        message: cleanUpMessage(agent, workspaceOf(agent, gateway), reference),
+        reference,
+      });
     },
 
     /** Links are opened for gateways, with or without agents. */

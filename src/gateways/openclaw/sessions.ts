@@ -4,10 +4,12 @@ import type { Database } from "../../store/database.ts";
 import { noteSessionReset, readSessionReset, type SessionMark } from "../../store/session-resets.ts";
 import type { AgentBrief } from "../driver.ts";
 import type { Ask } from "./ask.ts";
-import { GatewayRefusal } from "./failures.ts";
+import { GatewayRefusal, LinkLost } from "./failures.ts";
 
 /** Characters of a label that every version takes. */
 const MOST_LABEL = 64;
+/** How often a message is sent whose link went away before the answer. */
+const MOST_SENDS = 5;
 /** Messages of a session that are looked through for one that was sent a moment ago. */
 const HISTORY = 50;
 
@@ -103,4 +105,25 @@ export async function hasReached(ask: Ask, key: string, reference: string): Prom
       isThere ||= (JSON.stringify(message) ?? "").includes(reference);
     });
   return isThere;
+}
+
+/**
+ * Sends a message that nobody else would send again. Old gateways restart after a write, often just as it arrives: where
+ * the link goes away before the answer, it is looked for in the session, and sent again if it is not there.
+ *
+ * @param message with the reference in it, by which it is found again
+ * @throws GatewayError when the gateway refuses it, or stays away
+ */
+export async function sendUntilReached(
+  ask: Ask,
+  { sessionKey, message, reference }: { sessionKey: string; message: string; reference: string },
+): Promise<void> {
+  for (let sends = 1; ; sends++)
+    try {
+      await ask("chat.send", { sessionKey, message, idempotencyKey: reference }, z.unknown());
+      return;
+    } catch (error) {
+      if (!(error instanceof LinkLost) || sends === MOST_SENDS) throw error;
+      if (await hasReached(ask, sessionKey, reference)) return;
+    }
 }

@@ -9,7 +9,7 @@ export function wakeMessage({ name }: AgentBrief, action: Work["action"], refere
   return `${words}\n\n(${reference})`;
 }
 
-/** What a gateway's main agent is asked when another one was removed. */
-export function cleanUpMessage({ name }: AgentBrief, workspace: string): string {
-  return `The agent ${name} was removed from this gateway. If its folder ${workspace} is still there, remove it. Nothing else is to be removed.`;
+/** What a gateway's main agent is asked when another one was removed; with a reference, as above. */
+export function cleanUpMessage({ name }: AgentBrief, workspace: string, reference: string): string {
+  return `The agent ${name} was removed from this gateway. If its folder ${workspace} is still there, remove it. Nothing else is to be removed.\n\n(${reference})`;
 }
