@@ -1,3 +1,4 @@
+import type { Database } from "../../src/store/database.ts";
 import { until } from "./await.ts";
 import type { FuzzWorld } from "./fuzz-world.ts";
 import type { Message } from "./wire.ts";
@@ -14,6 +15,19 @@ const TURN_MS = 20;
 const TURNS_A_LOOK = 8;
 const SETTLED_WITHIN_MS = 25_000;
 
+/** Has Postgres keep the place in the queue that each command had at first: one that is put back gets another. */
+export async function keepFirstPlaces(database: Database): Promise<void> {
+  await database`create table fuzz_queued (id uuid primary key, seq bigint not null)`;
+  await database`
+    create function fuzz_queue() returns trigger language plpgsql as $$
+    begin
+      insert into fuzz_queued values (new.id, new.seq);
+      return null;
+    end $$`;
+  await database`
+    create trigger fuzz_queue after insert on agent_commands for each row execute function fuzz_queue()`;
+}
+
 /** Everything that Postgres has of one organization. */
 async function truthOf({ server, organization }: FuzzWorld) {
   const { database, services } = server;
@@ -27,7 +41,8 @@ async function truthOf({ server, organization }: FuzzWorld) {
   const activity: Message[] = await database`
     select * from activity where organization_id = ${id} order by seq desc`;
   const commands: Message[] = await database`
-    select * from agent_commands where organization_id = ${id} order by seq desc`;
+    select c.*, q.seq as queued_seq from agent_commands c join fuzz_queued q using (id)
+    where organization_id = ${id} order by c.seq desc`;
   return { agents, activity, commands };
 }
 
@@ -53,8 +68,10 @@ export async function settle(world: FuzzWorld): Promise<string[]> {
     return wrong.length === 0;
   };
   await until(isSettled, { what: "the views", timeoutMs: SETTLED_WITHIN_MS }).catch(() => {});
-  for (const { status, attempts } of (await truthOf(world)).commands)
+  for (const { status, attempts, seq, queued_seq } of (await truthOf(world)).commands) {
     for (const what of attempts > 1 ? [status, "delivered again"] : [status]) world.count(what);
+    if (seq !== queued_seq) world.count("put back");
+  }
   return [...world.complaints, ...wrong];
 }
 
@@ -122,7 +139,7 @@ function canonical(value: unknown): string {
   );
 }
 
-/** Queued commands come to their end, each done exactly once, in their order. */
+/** Queued commands come to their end, each done exactly once, in their order; who was put back has lost its place. */
 function wrongCommands({ commands, agents, deleted }: FuzzWorld, truth: Truth): string[] {
   const wrong: string[] = [];
   const rows = new Map(truth.commands.map((row) => [row.id, row]));
@@ -142,7 +159,10 @@ function wrongCommands({ commands, agents, deleted }: FuzzWorld, truth: Truth): 
   }
   for (const { id, arrived } of agents.values()) {
     if (deleted.has(id)) continue;
-    const order = arrived.flatMap((command) => Number(rows.get(command)?.seq ?? Number.NaN) || []);
+    const order = arrived.flatMap((command) => {
+      const row = rows.get(command);
+      return row && row.seq === row.queued_seq ? Number(row.seq) : [];
+    });
     if (order.some((seq, position) => seq < (order[position - 1] ?? 0)))
       wrong.push(`agent ${id} got its commands as ${order.join(" ")}`);
   }
