@@ -4,6 +4,7 @@ import { stripVTControlCharacters } from "node:util";
 import { type CommandDef, defineCommand, renderUsage, runCommand } from "citty";
 import { MusterError } from "../client/index.ts";
 import { version } from "../package-root.ts";
+import { surviveClosedTerminal } from "./closed-terminal.ts";
 import { guardOutput, print, printNote } from "./output.ts";
 import { PROGRAM } from "./program.ts";
 import { suggest } from "./suggest.ts";
@@ -24,6 +25,7 @@ const muster = defineCommand({
   },
 });
 
+surviveClosedTerminal();
 guardOutput();
 process.exitCode = await main(process.argv.slice(2));
 
