@@ -7,14 +7,15 @@ const duration = (fallback: string) => z.string().default(fallback).pipe(duratio
 const flag = z
   .enum(["on", "off", "true", "false", "1", "0"])
   .transform((word) => ["on", "true", "1"].includes(word));
-const whole = (fallback: number, least: number, most: number) =>
+const number = (least: number, most: number) =>
   z
     .string()
-    .default(String(fallback))
     .refine((text) => /^\d+$/.test(text) && Number(text) >= least && Number(text) <= most, {
       message: `must be a whole number from ${least} to ${most}`,
     })
     .transform(Number);
+const whole = (fallback: number, least: number, most: number) =>
+  z.string().default(String(fallback)).pipe(number(least, most));
 const httpUrl = z.url({ protocol: /^https?$/, message: "must be an http or https URL" });
 
 /** Every variable that is read, by its full name. The README's table says the same. */
@@ -46,6 +47,11 @@ const environmentSchema = z.object({
   MUSTER_ACTIVITY_RETENTION: duration("30d"),
   MUSTER_SECRET_KEY: z.string().min(16, "must be at least 16 characters").optional(),
   MUSTER_SECRET_KEY_OLD: z.string().min(16, "must be at least 16 characters").optional(),
+  MUSTER_METRICS_TOKEN: z
+    .string()
+    .regex(/^[\x21-\x7e]{16,}$/, "must be at least 16 visible ASCII characters, without spaces")
+    .optional(),
+  MUSTER_METRICS_PORT: number(0, 65_535).optional(),
   MUSTER_ALLOWED_ORIGINS: z
     .string()
     .default("")
@@ -86,6 +92,10 @@ export type Config = Readonly<{
   secretKey: string | undefined;
   /** An earlier one, with which what is sealed may still be sealed. */
   secretKeyOld: string | undefined;
+  /** Whoever asks for metrics shows it; undefined: nobody needs to. */
+  metricsToken: string | undefined;
+  /** A port for metrics alone; undefined: none. */
+  metricsPort: number | undefined;
   allowedOrigins: readonly string[];
   localGateway: boolean;
   /** How many agents each gateway of kind local may have. */
@@ -108,6 +118,8 @@ export function readConfig(environment: Record<string, string | undefined>): Con
       parsed.error.issues.map(({ path, message }) => `${String(path[0])}: ${message}`).join("\n"),
     );
   const env = parsed.data;
+  if (env.MUSTER_METRICS_PORT === env.PORT && env.PORT !== 0)
+    throw new ConfigError("MUSTER_METRICS_PORT: must be another port than PORT");
   return Object.freeze({
     host: env.HOST,
     port: env.PORT,
@@ -125,6 +137,8 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     history: Object.freeze({ changes: env.MUSTER_HISTORY_CHANGES, bytes: env.MUSTER_HISTORY_BYTES }),
     secretKey: env.MUSTER_SECRET_KEY,
     secretKeyOld: env.MUSTER_SECRET_KEY_OLD,
+    metricsToken: env.MUSTER_METRICS_TOKEN,
+    metricsPort: env.MUSTER_METRICS_PORT,
     allowedOrigins: Object.freeze(env.MUSTER_ALLOWED_ORIGINS),
     localGateway: env.MUSTER_LOCAL_GATEWAY ?? env.DATABASE_URL === undefined,
     localAgents: env.MUSTER_LOCAL_AGENTS,

@@ -19,6 +19,7 @@ const SECRETS = [
   "x-agent-token",
   "secretKey",
   "secretKeyOld",
+  "metricsToken",
   "databaseUrl",
 ];
 /** Keys under which what a peer said could come. */

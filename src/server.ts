@@ -30,6 +30,8 @@ import { Expiries } from "./edge/expiries.ts";
 import { createFailures } from "./edge/failures.ts";
 import { type Listener, listen } from "./edge/listener.ts";
 import { watchMemberships } from "./edge/membership-watch.ts";
+import { metricsAccess, ownPortAccess } from "./edge/metrics-access.ts";
+import { listenForMetrics } from "./edge/metrics-listener.ts";
 import { createRoutes } from "./edge/routes.ts";
 import { Session } from "./edge/session.ts";
 import { Sessions } from "./edge/sessions.ts";
@@ -272,6 +274,11 @@ async function build(
     },
   };
   let draining = false;
+  const isReady = async () => {
+    if (draining) return "The server is stopping.";
+    // A server that nobody asks anything has not noticed yet.
+    return committer.available && (await isReachable(database)) ? null : "Postgres is away.";
+  };
   listener = await listen({
     host: config.host,
     port: config.port,
@@ -283,11 +290,8 @@ async function build(
     routes: createRoutes({
       services,
       metrics,
-      isReady: async () => {
-        if (draining) return "The server is stopping.";
-        // A server that nobody asks anything has not noticed yet.
-        return committer.available && (await isReachable(database)) ? null : "Postgres is away.";
-      },
+      mayScrape: metricsAccess(config),
+      isReady,
     }),
     open(transport, { bearer }) {
       const session = new Session(transport, bearer, parts);
@@ -297,6 +301,13 @@ async function build(
     },
   });
   shutdown.add("listener", () => listener?.close());
+  if (config.metricsPort !== undefined) {
+    const { host, metricsPort } = config;
+    const access = ownPortAccess(config);
+    const own = await listenForMetrics({ host, port: metricsPort, metrics, access, isReady, log });
+    shutdown.add("metrics listener", () => own.close());
+    log.info({ port: own.port }, "metrics have a port of their own");
+  }
   shutdown.add("sessions", () => {
     draining = true;
     listener?.stopAccepting();

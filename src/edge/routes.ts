@@ -8,6 +8,7 @@ import { MusterError } from "../protocol/errors.ts";
 import { SERVER_BOUNDS } from "../protocol/frame-bounds.ts";
 import { refusalOf } from "../store/refusals.ts";
 import { type HttpRequest, json, type Route, refusal } from "./http.ts";
+import type { MetricsAccess } from "./metrics-access.ts";
 
 /** Bytes of a request's body. */
 const MOST_BODY = 65_536;
@@ -16,10 +17,12 @@ const MOST_BODY = 65_536;
 export function createRoutes({
   services,
   metrics,
+  mayScrape,
   isReady,
 }: {
   services: Services;
   metrics: Metrics;
+  mayScrape: MetricsAccess;
   /** Null when the server can serve, otherwise why not. */
   isReady: () => Promise<string | null>;
 }): Route[] {
@@ -36,11 +39,11 @@ export function createRoutes({
     {
       method: "get",
       path: "/metrics",
-      handler: async () => ({
-        status: 200,
-        headers: { "content-type": metrics.contentType },
-        body: await metrics.text(),
-      }),
+      async handler(request) {
+        const why = mayScrape(request);
+        if (why !== null) return refusal(403, why);
+        return { status: 200, headers: { "content-type": metrics.contentType }, body: await metrics.text() };
+      },
     },
     {
       method: "post",
