@@ -36,9 +36,7 @@ export function jsonAckWriter(): AckWriter {
 
 /** The map of `method` and `params` in MessagePack, with the number in its shortest form. */
 export function packedAckWriter(): AckWriter {
-  const head = Uint8Array.from("\x82\xa6method\xa3ack\xa6params\x81\xa1n", (character) =>
-    character.charCodeAt(0),
-  );
+  const head = bytesOf("\x82\xa6method\xa3ack\xa6params\x81\xa1n");
   const bytes = new Uint8Array(head.length + 9);
   bytes.set(head);
   const view = new DataView(bytes.buffer);
@@ -71,3 +69,5 @@ export function packedAckWriter(): AckWriter {
     },
   };
 }
+
+const bytesOf = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
