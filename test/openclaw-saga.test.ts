@@ -237,6 +237,22 @@ test("B10 a delete takes the agent off the gateway, and what the gateway said of
   }
 });
 
+for (const flavour of ["old", "new"] as const)
+  for (const method of ["agents.delete", "sessions.delete", "chat.send"])
+    test(`P16 (${flavour}) an agent that becomes the main agent leaves nothing of what it was, also when the gateway restarts at ${method}`, async (t) => {
+      const stand = await enter(t, flavour);
+      const { gateway, wire } = stand;
+      const agent = await create(stand, "Ada");
+      await isWoken(stand, agent.id);
+      gateway.fault(method, "restart-before", { of: method === "chat.send" ? "muster-cleanup" : "ada" });
+      await wire.call("agent.update", { agent_id: agent.id, is_gateway_main: true });
+      await isWoken(stand, agent.id, 2);
+      assert.equal(gateway.faultsLeft, 0);
+      assert.deepEqual([...gateway.state.roster.keys()], ["main"]);
+      assert.deepEqual([...gateway.state.sessions.keys()], ["agent:main:main"]);
+      assert.deepEqual(gateway.state.effectsOf("delete"), ["delete ada"]);
+    });
+
 for (const fault of ["restart-before", "restart-after"] as const)
   test(`B10 the main agent is asked once to clean up, also when the gateway does a ${fault} as it is asked`, async (t) => {
     const stand = await enter(t, "new");

@@ -1,3 +1,4 @@
+import { retryDelay } from "../../machines/backoff.ts";
 import type { AgentEvent, Step } from "../../machines/model.ts";
 import type { Seal } from "../auth/seal.ts";
 import { agentTokenPlace } from "../auth/sealed-places.ts";
@@ -24,6 +25,9 @@ export type Drivers = Partial<Record<GatewayKind, Driver>>;
 
 /** How soon something is done again that Postgres did not let happen, in milliseconds. */
 const AGAIN_MS = 5_000;
+
+/** Tries of a step at a gateway that the agent has left: nothing keeps that step for later. */
+const MOST_LEAVING_TRIES = 5;
 
 /** A step that was carried out, or was tried. */
 interface Deed {
@@ -132,14 +136,12 @@ export class Lifecycle {
     const work = this.#workOf(assignment, this.#leaving.signal, (remark) =>
       this.#log.info({ agent: id, gateway: assignment.gateway.id }, remark),
     );
-    const inTime = (step: Promise<void>) => this.#inTime(step, driver.stepTimeoutMs);
     const before = this.#running.get(id);
     before?.abort.abort();
     const done = (async () => {
       await before?.done;
-      await inTime(driver.unroster(work));
-      await inTime(driver.unsession(work));
-      await inTime(driver.cleanUp(work));
+      for (const step of ["unroster", "unsession", "cleanUp"] as const)
+        await this.#insist(() => this.#inTime(driver[step](work), driver.stepTimeoutMs));
     })()
       .catch((error) =>
         this.#log.warn({ err: error, agent: id }, "the agent is left behind at its old gateway"),
@@ -223,20 +225,36 @@ export class Lifecycle {
         return await readAssignment(this.#database, id);
       } catch (error) {
         if (!isUnavailable(error)) throw error;
-        await new Promise<void>((resolve) => {
-          const cancel = this.#clock.after(AGAIN_MS, resolve);
-          signal.addEventListener(
-            "abort",
-            () => {
-              cancel();
-              resolve();
-            },
-            { once: true },
-          );
-        });
+        await this.#pause(AGAIN_MS, signal);
       }
     }
     return undefined;
+  }
+
+  /** Tries a step again that fails for now, as when the gateway restarts in its middle. Throws what the last try threw. */
+  async #insist(step: () => Promise<void>): Promise<void> {
+    const { signal } = this.#leaving;
+    for (let tries = 1; ; tries++)
+      try {
+        return await step();
+      } catch (error) {
+        const { transient, retryAfterMs } = asFailure(error);
+        if (!transient || tries === MOST_LEAVING_TRIES || signal.aborted) throw error;
+        await this.#pause(retryDelay(tries, Math.random(), retryAfterMs), signal);
+      }
+  }
+
+  /** Resolves after a time, or as soon as the signal says so. */
+  #pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        cancel();
+        signal.removeEventListener("abort", end);
+        resolve();
+      };
+      const cancel = this.#clock.after(ms, end);
+      signal.addEventListener("abort", end);
+    });
   }
 
   async #drive(assignment: AssignmentRow, step: Step, signal: AbortSignal, remarks: string[]): Promise<void> {
