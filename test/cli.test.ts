@@ -88,6 +88,49 @@ test("a kept token is sent to the server that it was kept for only", (t) => {
   assert.throws(() => findTarget({}, environment), /credentials\.json is not/);
 });
 
+test("a given token goes only where it was told to go, or to this machine", (t) => {
+  const data = folder(t);
+  const keep = (url: string) =>
+    writeFileSync(join(data, "credentials.json"), JSON.stringify({ url, token: "kept" }));
+  const environment = { MUSTER_DATA_DIR: data };
+  const given = { ...environment, MUSTER_TOKEN: "env" };
+  keep("https://planted.example");
+  assert.throws(() => findTarget({}, given), /name it by --url/);
+  assert.throws(() => findTarget({ token: "flag" }, environment), /name it by --url/);
+  writeFileSync(join(data, "token"), "from-file\n");
+  assert.throws(() => findTarget({ "token-file": join(data, "token") }, environment), /name it by --url/);
+  assert.equal(findTarget({}, environment).token, "kept");
+  assert.equal(findTarget({ url: "https://planted.example" }, given).token, "env");
+  assert.equal(
+    findTarget({}, { ...given, MUSTER_URL: "https://other.example" }).url,
+    "https://other.example",
+  );
+  for (const url of ["http://127.0.0.1:1", "ws://localhost:1", "http://[::1]:1"]) {
+    keep(url);
+    assert.deepEqual(findTarget({}, given), { url, token: "env" });
+  }
+});
+
+test("no token goes over plain http to a host that is known by https", (t) => {
+  const data = folder(t);
+  const environment = { MUSTER_DATA_DIR: data };
+  writeFileSync(
+    join(data, "credentials.json"),
+    JSON.stringify({ url: "https://muster.example", token: "kept" }),
+  );
+  for (const url of ["http://muster.example", "ws://MUSTER.example:8787", "http://muster.example:443/x"]) {
+    assert.throws(() => findTarget({ url }, environment), /unencrypted/, url);
+    assert.throws(() => findTarget({ url, token: "flag" }, environment), /unencrypted/, url);
+    assert.throws(() => findTarget({}, { ...environment, MUSTER_URL: url }), /unencrypted/, url);
+  }
+  assert.equal(findTarget({ url: "wss://muster.example/" }, environment).token, "kept");
+  assert.throws(() => findTarget({ url: "https://muster.example:8443" }, environment), /no token/);
+  assert.throws(
+    () => findTarget({ url: "http://a.example" }, { ...environment, MUSTER_URL: "https://a.example" }),
+    /unencrypted/,
+  );
+});
+
 test("watch in a pipe prints a line per change until it is stopped", async (t) => {
   const { server, environment } = await start(t, {
     subscribe: ({ topic }) => ({ topic, epoch: "e", offset: 0, items: [agentRecord(1)], more: false }),

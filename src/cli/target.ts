@@ -5,6 +5,7 @@ import { type Client, type ClientOptions, connect, MusterError } from "../client
 import { version } from "../package-root.ts";
 import { PROGRAM } from "./program.ts";
 import { readTokenFile } from "./token-file.ts";
+import { UsageError } from "./usage.ts";
 
 /** The flags by which every verb finds its server. */
 export const targetArgs = {
@@ -29,18 +30,33 @@ type Environment = Record<string, string | undefined>;
 
 const credentialsSchema = z.object({ url: z.string(), token: z.string() });
 
-/** Server and token from flags, environment or kept credentials, in this order. Throws with what to do. */
+/**
+ * Server and token from flags, environment or kept credentials, in this order. Throws with what to do.
+ *
+ * A token that was given goes only to a server that was given too, or to one on this machine: the kept credentials in a
+ * folder may be anybody's, and would otherwise say where it is sent.
+ */
 export function findTarget(flags: Flags, environment: Environment): Target {
   const url = findUrl(flags, environment);
   const fromFile = flags["token-file"] ? readTokenFile(flags["token-file"]) : undefined;
-  const token = flags.token || fromFile || environment.MUSTER_TOKEN || keptToken(url, environment);
+  const given = flags.token || fromFile || environment.MUSTER_TOKEN;
+  if (given && !flags.url && !environment.MUSTER_URL && !isLoopback(url))
+    throw new UsageError(
+      `a token was given, and the server ${url} is known from ${credentialsPath(environment)} alone: ` +
+        "name it by --url or MUSTER_URL too",
+    );
+  const token = given || keptToken(url, environment);
   if (token) return { url, token };
   throw new Error(`no token for ${url}: give --token or --token-file, or set MUSTER_TOKEN`);
 }
 
-/** The server's address alone. Throws with what to do. */
+/** The server's address alone. Throws with what to do, also for plain http to a host that is known by https. */
 export function findUrl(flags: Flags, environment: Environment): string {
-  const url = flags.url || environment.MUSTER_URL || readCredentials(environment)?.url;
+  const kept = readCredentials(environment)?.url;
+  const url = flags.url || environment.MUSTER_URL || kept;
+  const secure = [environment.MUSTER_URL, kept].find((known) => known && isSecureFormOf(known, url ?? ""));
+  if (secure)
+    throw new UsageError(`${url} would send the token unencrypted, and ${secure} is known: use https`);
   if (url) return url;
   throw new Error(
     `no server is known: start one here with \`${PROGRAM} serve\` (it keeps ${credentialsPath(environment)}), ` +
@@ -69,12 +85,31 @@ export async function openClient(
 /** A kept token goes only to the server that it was kept for. */
 function keptToken(url: string, environment: Environment): string | undefined {
   const kept = readCredentials(environment);
-  return kept !== undefined && origin(kept.url) === origin(url) ? kept.token : undefined;
+  return kept !== undefined && placeOf(kept.url) === placeOf(url) ? kept.token : undefined;
 }
 
-function origin(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : url;
+/** Host, port and whether it is encrypted: `ws` is to `http` as `wss` is to `https`. */
+function placeOf(url: string): string {
+  if (!URL.canParse(url)) return url;
+  const { protocol, hostname, port } = new URL(url);
+  const isSecure = SECURE.has(protocol);
+  return `${isSecure ? "https" : "http"}://${hostname}:${port || (isSecure ? "443" : "80")}`;
 }
+
+/** Whether one URL is the encrypted way to the host that the other names unencrypted. */
+function isSecureFormOf(known: string, url: string): boolean {
+  if (!URL.canParse(known) || !URL.canParse(url)) return false;
+  const [one, other] = [new URL(known), new URL(url)];
+  return one.hostname === other.hostname && SECURE.has(one.protocol) && !SECURE.has(other.protocol);
+}
+
+function isLoopback(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const { hostname } = new URL(url);
+  return hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+}
+
+const SECURE = new Set(["https:", "wss:"]);
 
 function credentialsPath(environment: Environment): string {
   return join(environment.MUSTER_DATA_DIR || ".muster", "credentials.json");
