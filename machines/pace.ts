@@ -1,7 +1,7 @@
 /** Share by which the intervals of agents that want the same differ, at most. */
 export const JITTER = 0.1;
 /** What is given out of the permitted heartbeats: the rest is room for those who join before the others are slower. */
-const FILLED = 0.8;
+export const FILLED = 0.8;
 /** Agents are told a new interval when it differs from theirs by this factor, up or down. */
 export const NOTICEABLE = 1.1;
 /** For agents whose settings say nothing that can be read, in milliseconds. */
@@ -16,22 +16,11 @@ const GOLDEN = (Math.sqrt(5) - 1) / 2;
  * So a fleet does not beat in step, and nobody beats less often than it asked to.
  *
  * @param everyMs milliseconds between its heartbeats by its own settings
- * @param no the agent's number
+ * @param no a number that tells the agent from others
  * @returns milliseconds, not rounded
  */
 export function jittered(everyMs: number, no: number): number {
   return everyMs * (1 - JITTER * ((no * GOLDEN) % 1));
-}
-
-/**
- * By which factor every interval of a fleet is longer than its agents want, so that they stay under what is permitted.
- *
- * @param wanted heartbeats a second if everyone had its way
- * @param most heartbeats a second that are permitted
- * @returns 1 or more
- */
-export function stretchOf(wanted: number, most: number): number {
-  return Math.max(1, wanted / (FILLED * most));
 }
 
 /**
