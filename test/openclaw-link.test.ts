@@ -83,6 +83,19 @@ test("the device stays the same over connections and restarts, and is sealed in 
   assert.deepEqual(gateway.faults, []);
 });
 
+test("an identity that cannot be read any more is made anew, and the log says so", async (t) => {
+  const gateway = await ScriptedGateway.open(t);
+  const stand = await LinkStand.open(t);
+  const brief = await stand.gateway(gateway.url);
+  await stand.links.of(brief).ready();
+  await stand.database`update gateway_links set device_key_sealed = 'sealed with another key'`;
+  await stand.restart();
+  await stand.links.of(brief).ready();
+  const [first, again] = gateway.connects.map(({ device }) => device.id);
+  assert.notEqual(first, again);
+  assert.match(stand.logged, /was sealed with another secret key/);
+});
+
 test("a wrong token is refused for good, until it is set right", async (t) => {
   const gateway = await ScriptedGateway.open(t);
   gateway.greet = ({ auth }) => (auth?.token === RIGHT_TOKEN ? helloFor() : badToken);

@@ -41,7 +41,7 @@ export class Links {
       random,
       hosts,
       held: new HeldBytes(),
-      device: (gateway) => deviceFor(database, seal, gateway),
+      device: (gateway) => deviceFor({ database, seal, log }, gateway),
       inTurn: (organizationId, dial) => dials.run(organizationId, DIALS_AT_ONCE, dial),
     };
     this.#cancelCheck = clock.every(SILENCE_CHECK_MS, () => {
@@ -89,12 +89,19 @@ export class Links {
 }
 
 /** Who we are to a gateway: the same in every connection. One that was sealed with another key is lost. */
-async function deviceFor(database: Database, seal: Seal, gateway: GatewayBrief): Promise<Device> {
+async function deviceFor(
+  { database, seal, log }: { database: Database; seal: Seal; log: Log },
+  gateway: GatewayBrief,
+): Promise<Device> {
   const fresh = mintDeviceKey();
   const place = deviceKeyPlace(gateway);
   const sealed = await keepDeviceKey(database, gateway, seal.seal(fresh, place));
   const kept = seal.open(sealed, place);
   if (kept !== undefined) return deviceOf(kept);
+  log.warn(
+    { gateway: gateway.name },
+    "the identity that this gateway knows us by was sealed with another secret key: it gets a new one, and may ask for approval",
+  );
   await replaceDeviceKey(database, gateway.id, seal.seal(fresh, place));
   return deviceOf(fresh);
 }
