@@ -7,6 +7,7 @@ import { gatewayBrief } from "../gateways/briefs.ts";
 import { MusterError } from "../protocol/errors.ts";
 import type { GatewayKind, gatewayMethods } from "../protocol/gateways.ts";
 import type { Queries } from "../store/database.ts";
+import { forgetDeviceKey } from "../store/gateway-links.ts";
 import {
   countLocalGateways,
   deleteGateway,
@@ -14,6 +15,7 @@ import {
   gatewayHasAgents,
   insertGateway,
   listGateways,
+  lockGateway,
   toGateway,
   updateGateway,
 } from "../store/gateways.ts";
@@ -83,20 +85,27 @@ export const gatewayCommands: Handlers<Exclude<keyof typeof gatewayMethods, Link
         "conflict",
         "The workspaces of agents stay where they are: move or delete the agents first.",
       );
-    const { seal, clock } = context.services;
-    const gateway = await updateGateway(context.database, organizationId, gateway_id, {
-      ...defined(fields),
-      ...(fields.workspace_root === undefined
-        ? {}
-        : { workspace_root: workspaceRoot(context, { id: gateway_id, kind }, fields.workspace_root) }),
-      ...(token === undefined
-        ? {}
-        : {
-            token_sealed:
-              token === null ? null : seal.seal(token, gatewayTokenPlace({ id: gateway_id, organizationId })),
-          }),
-      updated_at: new Date(clock.now()),
-    });
+    const { services, database } = context;
+    const { seal, clock } = services;
+    const place = gatewayTokenPlace({ id: gateway_id, organizationId });
+    const change = async (transaction: Queries) => {
+      const before = await lockGateway(transaction, organizationId, gateway_id);
+      const isForgotten = token === undefined && before !== undefined && leadsElsewhere(before, fields);
+      if (isForgotten) await forgetDeviceKey(transaction, gateway_id);
+      const given = typeof token === "string" ? seal.seal(token, place) : token;
+      const token_sealed = isForgotten ? null : given;
+      return updateGateway(transaction, organizationId, gateway_id, {
+        ...defined(fields),
+        ...(fields.workspace_root === undefined
+          ? {}
+          : { workspace_root: workspaceRoot(context, { id: gateway_id, kind }, fields.workspace_root) }),
+        ...(token_sealed === undefined ? {} : { token_sealed }),
+        updated_at: new Date(clock.now()),
+      });
+    };
+    const gateway = await (database === services.database
+      ? services.database.begin(change)
+      : change(database));
     if (!gateway) throw new MusterError("not_found", "Gateway not found");
     follow(context, gateway);
     return { gateway: toGateway(gateway) };
@@ -158,4 +167,21 @@ function workspaceRoot(
     "unprocessable",
     "workspace_root of a local gateway must be a folder's name, like team-one.",
   );
+}
+
+/**
+ * Whether a change makes a gateway's address lead somewhere else, or with less proof of who is there: what was kept for the
+ * one must not be shown to the other.
+ */
+function leadsElsewhere(
+  before: Pick<GatewayRow, "url" | "allow_insecure_tls">,
+  change: { url?: string | null | undefined; allow_insecure_tls?: boolean | undefined },
+): boolean {
+  if (change.allow_insecure_tls === true && !before.allow_insecure_tls) return true;
+  return change.url !== undefined && addressOf(change.url) !== addressOf(before.url);
+}
+
+/** A URL in one form, so that another way to write it is no change. */
+function addressOf(url: string | null): string | null {
+  return url !== null && URL.canParse(url) ? new URL(url).href : url;
 }

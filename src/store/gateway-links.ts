@@ -18,6 +18,11 @@ export async function keepDeviceKey(
   return row.device_key_sealed;
 }
 
+/** The gateway is to know this server by another key from now on: the next look for one makes it. */
+export async function forgetDeviceKey(database: Queries, gatewayId: string): Promise<void> {
+  await database`delete from gateway_links where gateway_id = ${gatewayId}`;
+}
+
 /** In the place of a key that cannot be opened any more. */
 export async function replaceDeviceKey(
   database: Queries,

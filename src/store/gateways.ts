@@ -79,6 +79,17 @@ export function listGateways(
   );
 }
 
+/** Reads a gateway and keeps others from changing it until the transaction ends; undefined when there is none. */
+export async function lockGateway(
+  transaction: Queries,
+  organizationId: string,
+  id: string,
+): Promise<GatewayRow | undefined> {
+  const [row] = await transaction<GatewayRow[]>`
+    select * from gateways where id = ${id} and organization_id = ${organizationId} for update`;
+  return row;
+}
+
 /** Undefined when there is no such gateway. */
 export async function updateGateway(
   database: Queries,
