@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { DatabaseUrlError, parseDatabaseUrl } from "./database-url.ts";
+import { GatewayHosts } from "./gateway-hosts.ts";
 import { durationSchema } from "./protocol/duration.ts";
 
 const duration = (fallback: string) => z.string().default(fallback).pipe(durationSchema);
@@ -62,6 +63,17 @@ const environmentSchema = z.object({
         .filter((origin) => origin !== ""),
     )
     .pipe(z.array(z.url({ message: "must be origins like https://dash.example.com, separated by commas" }))),
+  MUSTER_GATEWAY_HOSTS: z
+    .string()
+    .transform((list, context) => {
+      try {
+        return GatewayHosts.parse(list);
+      } catch (error) {
+        context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
+        return z.NEVER;
+      }
+    })
+    .optional(),
   MUSTER_LOCAL_GATEWAY: flag.optional(),
   MUSTER_LOCAL_AGENTS: whole(50, 1, 10_000),
 });
@@ -94,6 +106,8 @@ export type Config = Readonly<{
   secretKeyOld: string | undefined;
   /** Whoever asks for metrics shows it; undefined: nobody needs to. */
   metricsToken: string | undefined;
+  /** Which hosts gateways may have; undefined: all but special addresses. */
+  gatewayHosts: GatewayHosts | undefined;
   /** A port for metrics alone; undefined: none. */
   metricsPort: number | undefined;
   allowedOrigins: readonly string[];
@@ -138,6 +152,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     secretKey: env.MUSTER_SECRET_KEY,
     secretKeyOld: env.MUSTER_SECRET_KEY_OLD,
     metricsToken: env.MUSTER_METRICS_TOKEN,
+    gatewayHosts: env.MUSTER_GATEWAY_HOSTS,
     metricsPort: env.MUSTER_METRICS_PORT,
     allowedOrigins: Object.freeze(env.MUSTER_ALLOWED_ORIGINS),
     localGateway: env.MUSTER_LOCAL_GATEWAY ?? env.DATABASE_URL === undefined,

@@ -35,6 +35,7 @@ import { listenForMetrics } from "./edge/metrics-listener.ts";
 import { createRoutes } from "./edge/routes.ts";
 import { Session } from "./edge/session.ts";
 import { Sessions } from "./edge/sessions.ts";
+import { GatewayHosts } from "./gateway-hosts.ts";
 import { gatewayBrief } from "./gateways/briefs.ts";
 import { createLocalDriver } from "./gateways/local/driver.ts";
 import { createOpenClaw } from "./gateways/openclaw/openclaw.ts";
@@ -229,6 +230,7 @@ async function build(
     clock,
     log,
     serverUrl,
+    hosts: config.gatewayHosts ?? GatewayHosts.usual,
     renderTemplate,
     reports: createGatewayReports({ database, registry, actors, beats, hub, clock, log }, recovery),
   });

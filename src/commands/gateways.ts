@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { requireAdmin } from "../auth/access.ts";
 import { gatewayTokenPlace } from "../auth/sealed-places.ts";
 import type { Config } from "../config.ts";
+import { GatewayHosts } from "../gateway-hosts.ts";
 import { gatewayBrief } from "../gateways/briefs.ts";
+import { invalid } from "../protocol/content.ts";
 import { MusterError } from "../protocol/errors.ts";
 import type { GatewayKind, gatewayMethods } from "../protocol/gateways.ts";
 import type { Queries } from "../store/database.ts";
@@ -34,6 +36,7 @@ type LinkMethod = "gateway.status" | "gateway.retry" | "gateway.import" | "gatew
 export const gatewayCommands: Handlers<Exclude<keyof typeof gatewayMethods, LinkMethod>> = {
   async "gateway.create"(context, { name, kind, token, ...params }) {
     const { organizationId } = requireAdmin(context.principal);
+    requireAllowedHost(context, params.url);
     const at = new Date(context.services.clock.now());
     const id = randomUUID();
     const row = {
@@ -85,6 +88,7 @@ export const gatewayCommands: Handlers<Exclude<keyof typeof gatewayMethods, Link
         "conflict",
         "The workspaces of agents stay where they are: move or delete the agents first.",
       );
+    requireAllowedHost(context, fields.url);
     const { services, database } = context;
     const { seal, clock } = services;
     const place = gatewayTokenPlace({ id: gateway_id, organizationId });
@@ -167,6 +171,14 @@ function workspaceRoot(
     "unprocessable",
     "workspace_root of a local gateway must be a folder's name, like team-one.",
   );
+}
+
+/** What a name resolves to is looked at when it is dialled. */
+function requireAllowedHost({ services }: Context, url: string | null | undefined): void {
+  const hosts = services.config.gatewayHosts ?? GatewayHosts.usual;
+  if (!url || (URL.canParse(url) && hosts.mayBe(new URL(url)))) return;
+  const message = "must have a host that this server lets gateways have (MUSTER_GATEWAY_HOSTS)";
+  throw invalid([{ path: ["url"], message }]);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Seal } from "../../auth/seal.ts";
 import type { Clock } from "../../clock.ts";
+import type { GatewayHosts } from "../../gateway-hosts.ts";
 import type { Log } from "../../log.ts";
 import type { Database } from "../../store/database.ts";
 import { readUnsupportedFiles, rememberUnsupportedFile } from "../../store/gateway-links.ts";
@@ -42,6 +43,7 @@ export function createOpenClaw({
   clock,
   log,
   serverUrl,
+  hosts,
   renderTemplate,
   reports,
 }: {
@@ -51,6 +53,8 @@ export function createOpenClaw({
   log: Log;
   /** Where agents reach this server, asked at each use. */
   serverUrl: () => string;
+  /** Which hosts gateways may have. */
+  hosts: GatewayHosts;
   renderTemplate: RenderTemplate;
   reports: GatewayReports;
 }): { driver: Driver; remote: RemoteGateways } {
@@ -71,6 +75,7 @@ export function createOpenClaw({
     seal,
     clock,
     log,
+    hosts,
     events: {
       status(link) {
         const organizationId = organizationOf(link.id);
