@@ -4,6 +4,8 @@ import { AgentsView } from "../src/cli/agents-view.ts";
 import { suggest } from "../src/cli/suggest.ts";
 import { renderTable } from "../src/cli/table.ts";
 import { ago, fit, showJson } from "../src/cli/text.ts";
+import { hasFields } from "../src/client/guards.ts";
+import { agentItem } from "../src/client/items.ts";
 import { agent as agentSchema } from "../src/protocol/agents.ts";
 import { showUnseen } from "../src/unseen.ts";
 import { agentRecord, ID } from "./support/fake-server.ts";
@@ -40,6 +42,23 @@ test("a table fits its terminal, whatever the names are", () => {
   assert.equal(view.rows().length, 3);
   view.apply({ kind: "reset", items: [], more: false });
   assert.deepEqual(view.rows(), []);
+});
+
+test("a status that the table does not know is shown as it is, without a color", () => {
+  const view = new AgentsView();
+  const items: unknown[] = ["hibernating", "constructor", "online"].map((status, index) =>
+    agentRecord(index + 1, { status }),
+  );
+  for (const item of items) {
+    assert.ok(hasFields(item, agentItem));
+    view.apply({ kind: "snapshot", items: [item], more: false });
+  }
+  const options = { now: 0, board: () => "", notice: "", color: true, columns: 100, lines: 20 };
+  const lines = renderTable(view.rows(), options);
+  assert.match(lines[0] ?? "", /1 hibernating/);
+  assert.match(lines[2] ?? "", /^agent 1 +hibernating/);
+  assert.match(lines[3] ?? "", /^agent 2 +constructor/);
+  assert.equal(lines[4]?.startsWith("\u001b[32magent 3"), true);
 });
 
 test("text from elsewhere cannot steer a terminal", () => {

@@ -1,6 +1,6 @@
 import { text } from "node:stream/consumers";
 import { defineCommand } from "citty";
-import { METHODS } from "../client/index.ts";
+import { METHODS } from "../protocol/methods.ts";
 import { printJson } from "./output.ts";
 import { suggest } from "./suggest.ts";
 import { openClient, targetArgs } from "./target.ts";

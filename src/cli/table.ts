@@ -15,7 +15,14 @@ export interface TableOptions {
   color: boolean;
 }
 
-const COLORS = { online: 32, offline: 90, provisioning: 33, updating: 36, deleting: 31 } as const;
+/** A later server can have more of them: these are shown without a color. */
+const COLORS = new Map<string, number>([
+  ["online", 32],
+  ["offline", 90],
+  ["provisioning", 33],
+  ["updating", 36],
+  ["deleting", 31],
+]);
 const MOST_NAME = 40;
 const FIXED = { status: 12, connected: 9, seen: 9, activity: 8 } as const;
 const GAP = "  ";
@@ -44,7 +51,7 @@ export function renderTable(rows: Row[], options: TableOptions): string[] {
       typeof activity === "string" ? activity : "",
       agent.board_id === null ? "" : options.board(agent.board_id),
     ]);
-    return paint(cut(line, columns), COLORS[agent.status], options.color);
+    return paint(cut(line, columns), COLORS.get(agent.status), options.color);
   });
   const hidden = rows.length - shown.length;
   return [
@@ -73,6 +80,6 @@ function cut(line: string, columns: number): string {
   return fit(line, columns).trimEnd();
 }
 
-function paint(line: string, color: number, wanted: boolean): string {
-  return wanted ? `\u001b[${color}m${line}\u001b[0m` : line;
+function paint(line: string, color: number | undefined, wanted: boolean): string {
+  return wanted && color !== undefined ? `\u001b[${color}m${line}\u001b[0m` : line;
 }

@@ -1,17 +1,15 @@
-import { z } from "zod";
 import type { Cancel, Clock } from "../clock.ts";
-import { type Agent as AgentRecord, heartbeatReport } from "../protocol/agents.ts";
+import type { Agent as AgentRecord } from "../protocol/agents.ts";
 import { MusterError } from "../protocol/errors.ts";
 import type { Params } from "../protocol/messages.ts";
-import { serverNotifications, serverRequests } from "../protocol/session.ts";
 import { Acks } from "./acks.ts";
 import { clientClock } from "./clock.ts";
 import { type CommandHandler, Commands } from "./commands.ts";
 import type { ConnectOptions, Hello } from "./connect-options.ts";
 import { Connection } from "./connection.ts";
-
-/** What an agent says of itself with its heartbeats. */
-export type AgentReport = Pick<z.input<typeof reportSchema>, "activity" | "stats">;
+import { assertShape, hasFields } from "./guards.ts";
+import { type AgentReport, withReport } from "./report.ts";
+import { NOTIFICATIONS, SERVER_REQUESTS } from "./server-messages.ts";
 
 /** How an agent stands with the server. */
 export type AgentState =
@@ -41,7 +39,8 @@ export interface AgentOptions extends ConnectOptions {
   onState?: ((state: AgentState) => void) | undefined;
 }
 
-const reportSchema = z.object(heartbeatReport);
+/** Reasons for a detachment after which the agent is not wanted again. */
+const LAST_WORDS = ["superseded", "deleted", "revoked"] as const;
 /** Between two beats, at least, however often the report changes, in milliseconds. */
 const LEAST_BETWEEN_MS = 1_000;
 /** Within which the first beat after a lost connection comes, and half an interval at most, in milliseconds. */
@@ -124,10 +123,7 @@ export class Agent {
 
   /** Sets what the heartbeats say from now on, and says it soon. Throws MusterError `invalid_params`. */
   report(report: AgentReport): void {
-    const checked = reportSchema.safeParse({ ...this.#report, ...report });
-    if (!checked.success)
-      throw new MusterError("invalid_params", checked.error.issues.map((issue) => issue.message).join("; "));
-    this.#report = checked.data;
+    this.#report = withReport(this.#report, report);
     if (!this.#connection.isOpen) return;
     this.#beatIn(Math.max(0, this.#lastBeatAt + LEAST_BETWEEN_MS - this.#clock.now()));
   }
@@ -197,18 +193,17 @@ export class Agent {
 
   #notified(method: string, params: Params): void {
     if (method === "ack") {
-      const ack = serverNotifications.ack.safeParse(params);
-      if (ack.success) this.#acknowledged(ack.data.n);
+      if (hasFields(params, NOTIFICATIONS.ack)) this.#acknowledged(params.n);
     } else if (method === "heartbeat_interval") {
-      const interval = serverNotifications.heartbeat_interval.safeParse(params);
-      if (interval.success) this.#setPace(interval.data.every_ms);
+      if (hasFields(params, NOTIFICATIONS.heartbeat_interval)) this.#setPace(params.every_ms);
     } else if (method === "detached") {
-      const detached = serverNotifications.detached.safeParse(params);
-      if (detached.success) this.#detached(detached.data.reason);
+      if (hasFields(params, NOTIFICATIONS.detached)) this.#detached(params.reason);
     }
   }
 
   #acknowledged(n: number): void {
+    // A beat that was never sent cannot have been committed.
+    if (n > this.#lastN) return;
     this.#acks.acked(n);
     if (this.#online) return;
     this.#online = true;
@@ -225,10 +220,13 @@ export class Agent {
     return Math.max(LEAST_BETWEEN_MS, ms * this.#random());
   }
 
-  #detached(reason: "superseded" | "deleted" | "revoked"): void {
+  #detached(reason: string): void {
+    const state = LAST_WORDS.find((word) => word === reason);
     // The token of this session is gone, but its successor is here already.
-    if (reason === "revoked" && this.#token !== this.#sessionToken) this.#connection.reconnect();
-    else this.#finish({ state: reason });
+    const hasNewToken = reason === "revoked" && this.#token !== this.#sessionToken;
+    // What another reason means for the agent, the server says when it comes back.
+    if (state === undefined || hasNewToken) this.#connection.reconnect();
+    else this.#finish({ state });
   }
 
   #beatIn(ms: number): void {
@@ -244,9 +242,8 @@ export class Agent {
       return this.#commands.serve(params);
     }
     if (method !== "config") throw new MusterError("method_not_found", `this agent does not know ${method}`);
-    const config = serverRequests.config.params.safeParse(params);
-    if (!config.success) throw new MusterError("invalid_params", "this is no configuration of an agent");
-    const { agent, hash, token } = config.data;
+    assertShape("invalid_params", "this is no configuration of an agent", params, SERVER_REQUESTS.config);
+    const { agent, hash, token } = params;
     if (token !== undefined) {
       await this.#options.onToken?.(token);
       this.#token = token;

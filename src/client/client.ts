@@ -1,12 +1,24 @@
-import { type ActivityEvent, activityEvent } from "../protocol/activity.ts";
-import { type AgentCommand, agentCommand } from "../protocol/agent-commands.ts";
-import { type Agent, agent } from "../protocol/agents.ts";
+import type { ActivityEvent } from "../protocol/activity.ts";
+import type { AgentCommand } from "../protocol/agent-commands.ts";
+import type { Agent } from "../protocol/agents.ts";
 import { MusterError } from "../protocol/errors.ts";
-import { METHODS, type Method, type ParamsIn, type Result } from "../protocol/methods.ts";
+import type { ChatEntry, GatewayLink } from "../protocol/gateway-links.ts";
+import type { Method, ParamsIn, Result } from "../protocol/methods.ts";
 import { clientClock } from "./clock.ts";
 import type { ConnectOptions, Hello } from "./connect-options.ts";
 import { Connection } from "./connection.ts";
-import { type OtherItem, otherItem, type Subscription, Watch, type WatchOptions } from "./watch.ts";
+import { assertShape, type Shape } from "./guards.ts";
+import {
+  activityItem,
+  agentItem,
+  chatItem,
+  commandItem,
+  linkItem,
+  type OtherItem,
+  otherItem,
+} from "./items.ts";
+import { RESULTS } from "./results.ts";
+import { type Subscription, Watch, type WatchOptions } from "./watch.ts";
 
 /** How a client's connection stands. */
 export type ClientState =
@@ -24,9 +36,6 @@ export interface RequestOptions {
   /** In milliseconds; for requests that wait for work to end. */
   timeoutMs?: number | undefined;
 }
-
-/** How a result is read, method by method: `METHODS` in a form that a generic method can index. */
-const RESULTS: { [M in Method]: { result: { parse(value: unknown): Result<M> } } } = METHODS;
 
 /**
  * Connects to a server and says hello. Rejects with MusterError when the first try fails: `unauthenticated` for a token
@@ -49,6 +58,11 @@ export async function connect(options: ClientOptions): Promise<Client> {
   if (state.state === "connected") return client;
   await client.close();
   throw state.why ?? new MusterError("unavailable", "the connection was closed");
+}
+
+/** Of a method that the types do not know it is not known what it answers. */
+function resultOf<M extends Method>(method: M): Shape<Result<M>> {
+  return Object.hasOwn(RESULTS, method) ? RESULTS[method] : () => undefined;
 }
 
 /** A session with a server; made by `connect`. */
@@ -91,7 +105,8 @@ export class Client {
   }
 
   /**
-   * Calls a method. Rejects with MusterError: the server's, or `timeout`, or `unavailable` when the connection was lost;
+   * Calls a method. The result has at least what a program needs to go on; a later server's can have more: fields,
+   * statuses, kinds and states that the types do not name. Rejects with MusterError: the server's, or `timeout`, or `unavailable` when the connection was lost;
    * of these two, `details.may_have_been_done` says whether the server may have carried it out.
    */
   async request<M extends Method>(
@@ -100,11 +115,8 @@ export class Client {
     options: RequestOptions = {},
   ): Promise<Result<M>> {
     const result = await this.#connection.request(method, params, options.timeoutMs);
-    try {
-      return RESULTS[method].result.parse(result);
-    } catch (cause) {
-      throw new MusterError("internal", `${method}: the answer is none of this protocol`, {}, { cause });
-    }
+    assertShape("internal", `${method}: the answer is none of this protocol`, result, resultOf(method));
+    return result;
   }
 
   /** Calls a method whose name is only known at run time; the result is as the server sent it. */
@@ -119,6 +131,8 @@ export class Client {
   watch(topic: "agents" | `agents:${string}`, options?: WatchOptions): Watch<Agent>;
   watch(topic: "activity" | `activity:${string}`, options?: WatchOptions): Watch<ActivityEvent>;
   watch(topic: `commands:${string}`, options?: WatchOptions): Watch<AgentCommand>;
+  watch(topic: "gateways" | `gateways:${string}`, options?: WatchOptions): Watch<GatewayLink>;
+  watch(topic: `chat:${string}`, options?: WatchOptions): Watch<ChatEntry>;
   watch(topic: string, options?: WatchOptions): Watch<OtherItem>;
   watch(asked: string, options: WatchOptions = {}) {
     // The server understands ids in any case, and names the topic in lower case.
@@ -138,9 +152,11 @@ export class Client {
       },
     };
     const kind = topic.split(":", 1)[0];
-    if (kind === "agents") return new Watch(topic, agent, link, options);
-    if (kind === "activity") return new Watch(topic, activityEvent, link, options);
-    if (kind === "commands") return new Watch(topic, agentCommand, link, options);
+    if (kind === "agents") return new Watch(topic, agentItem, link, options);
+    if (kind === "activity") return new Watch(topic, activityItem, link, options);
+    if (kind === "commands") return new Watch(topic, commandItem, link, options);
+    if (kind === "gateways") return new Watch(topic, linkItem, link, options);
+    if (kind === "chat") return new Watch(topic, chatItem, link, options);
     return new Watch(topic, otherItem, link, options);
   }
 

@@ -1,8 +1,8 @@
-import { z } from "zod";
 import { MusterError } from "../protocol/errors.ts";
 import type { Json } from "../protocol/fields.ts";
 import type { Params } from "../protocol/messages.ts";
-import { serverRequests } from "../protocol/session.ts";
+import { assertShape } from "./guards.ts";
+import { SERVER_REQUESTS } from "./server-messages.ts";
 
 /** Commands whose outcome is remembered, so that one which is delivered again is answered and not done again. */
 const MOST_REMEMBERED = 10_000;
@@ -27,13 +27,9 @@ export class Commands {
   }
 
   /** Serves the server's request: the result to answer with. Rejects with what is to be answered as an error. */
-  serve(params: Params): Promise<Json> {
-    const read = serverRequests.command.params.safeParse(params);
-    if (!read.success)
-      return Promise.reject(
-        new MusterError("invalid_params", `this is no command: ${z.prettifyError(read.error)}`),
-      );
-    const { command_id, name, args } = read.data;
+  async serve(params: Params): Promise<Json> {
+    assertShape("invalid_params", "this is no command", params, SERVER_REQUESTS.command);
+    const { command_id, name, args } = params;
     const known = this.#outcomes.get(command_id);
     if (known) return known.result;
     const outcome = { result: this.#run(command_id, name, args), bytes: 0, isDone: false };

@@ -13,8 +13,6 @@ import {
   type Params,
   request,
 } from "../protocol/messages.ts";
-import { METHODS } from "../protocol/methods.ts";
-import { serverNotifications } from "../protocol/session.ts";
 import { Backoff } from "./backoff.ts";
 import { clientClock } from "./clock.ts";
 import {
@@ -28,8 +26,11 @@ import {
 import { Closing, NORMAL_CLOSE } from "./closing.ts";
 import type { ConnectionHandlers, ConnectOptions } from "./connect-options.ts";
 import { encodeWithin } from "./frame.ts";
+import { assertShape, hasFields } from "./guards.ts";
 import { type Answered, Requests } from "./requests.ts";
+import { RESULTS } from "./results.ts";
 import { ServedRequests } from "./served-requests.ts";
+import { NOTIFICATIONS } from "./server-messages.ts";
 import { type ClientSocket, platformSockets, type SocketHandlers, socketUrl } from "./socket.ts";
 
 /** A socket that was opened must say `hello` and be answered within this, in milliseconds. */
@@ -111,9 +112,8 @@ export class Connection {
 
   /** A host may send larger frames once it carries its first agent. */
   #attached(result: unknown): void {
-    const attach = METHODS["agent.attach"].result.safeParse(result);
-    const bytes = attach.success ? attach.data.limits?.max_frame_bytes : undefined;
-    if (bytes !== undefined) this.#mostFrameBytes = bytes;
+    if (!hasFields(result, RESULTS["agent.attach"])) return;
+    this.#mostFrameBytes = result.limits?.max_frame_bytes ?? this.#mostFrameBytes;
   }
 
   /** `ask` as a promise. Rejects with MusterError. */
@@ -232,21 +232,22 @@ export class Connection {
     }
   }
 
-  #welcomed(result: unknown): void {
-    const hello = METHODS.hello.result.safeParse(result);
-    if (!hello.success) {
-      this.#drop("the answer to hello is none of this protocol");
+  #welcomed(hello: unknown): void {
+    try {
+      assertShape("internal", "the answer to hello is none of this protocol", hello, RESULTS.hello);
+    } catch (error) {
+      this.#drop(error instanceof Error ? error.message : String(error));
       return;
     }
     this.#helloId = undefined;
     this.#phase = "open";
     this.#openedAt = this.#clock.now();
     this.#quietTicks = 0;
-    this.#mostFrameBytes = hello.data.limits.max_frame_bytes ?? LIMITS.max_frame_bytes;
+    this.#mostFrameBytes = hello.limits.max_frame_bytes ?? LIMITS.max_frame_bytes;
     this.#cancelTimer();
     this.#cancelTimer = this.#clock.every(LOOK_MS, () => this.#checkAlive());
-    this.#handlers.open(hello.data);
-    if (this.isOpen) this.#requests.opened(hello.data.limits.max_in_flight ?? LIMITS.max_in_flight);
+    this.#handlers.open(hello);
+    if (this.isOpen) this.#requests.opened(hello.limits.max_in_flight ?? LIMITS.max_in_flight);
   }
 
   /** The server closes after it has refused a `hello`; what it says then is less than what it has said here. */
@@ -274,8 +275,7 @@ export class Connection {
   }
 
   #drain(params: Params): void {
-    const drain = serverNotifications.drain.safeParse(params);
-    if (drain.success) this.#drainMs = drain.data.reconnect_after_ms;
+    if (hasFields(params, NOTIFICATIONS.drain)) this.#drainMs = params.reconnect_after_ms;
   }
 
   #checkAlive(): void {

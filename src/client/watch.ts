@@ -1,15 +1,11 @@
-import { z } from "zod";
 import type { Cancel, Clock } from "../clock.ts";
 import { MusterError } from "../protocol/errors.ts";
-import { topicMethods, topicNotifications } from "../protocol/topics.ts";
 import { Backoff } from "./backoff.ts";
+import { assertFields, assertShape, type Shape } from "./guards.ts";
 import type { Answered } from "./requests.ts";
+import { RESULTS } from "./results.ts";
+import { type MissedChange, missedChange, TOPIC_MESSAGES } from "./topic-messages.ts";
 import { type Seen, WatchBuffer } from "./watch-buffer.ts";
-
-/** What every item of a topic has; agents have a version too, one more at every change. */
-export const otherItem = z.looseObject({ id: z.string(), version: z.number().optional() });
-export type OtherItem = z.infer<typeof otherItem>;
-export type WatchItem = { id: string; version?: number | undefined };
 
 /** One step of a live view. */
 export type WatchChange<T> =
@@ -56,9 +52,9 @@ type Phase = "idle" | "disconnected" | "asking" | "live" | "lagging" | "ended";
  * A live view of one topic, as an async iterator. It subscribes at the first `next`, again after every reconnect from
  * where it stood, and from scratch when its reader fell behind.
  */
-export class Watch<T extends WatchItem> implements AsyncIterableIterator<WatchChange<T>>, Subscription {
+export class Watch<T extends object> implements AsyncIterableIterator<WatchChange<T>>, Subscription {
   readonly topic: string;
-  readonly #schema: z.ZodType<T>;
+  readonly #shape: Shape<T>;
   readonly #link: WatchLink;
   readonly #buffer: WatchBuffer<T>;
   readonly #backoff: Backoff;
@@ -74,9 +70,9 @@ export class Watch<T extends WatchItem> implements AsyncIterableIterator<WatchCh
   /** Removed while a snapshot's pages come: a page can have been made before. */
   readonly #removed = new Set<string>();
 
-  constructor(topic: string, schema: z.ZodType<T>, link: WatchLink, { mostBuffered }: WatchOptions) {
+  constructor(topic: string, shape: Shape<T>, link: WatchLink, { mostBuffered }: WatchOptions) {
     this.topic = topic;
-    this.#schema = schema;
+    this.#shape = shape;
     this.#link = link;
     this.#buffer = new WatchBuffer(mostBuffered ?? DEFAULT_MOST_BUFFERED);
     this.#backoff = new Backoff(link.random);
@@ -129,13 +125,22 @@ export class Watch<T extends WatchItem> implements AsyncIterableIterator<WatchCh
   notified(method: string, params: object): void {
     if (this.#phase !== "live") return;
     this.#guarded(() => {
-      if (method === "change") this.#change(topicNotifications.change.parse(params));
-      else if (method === "seen") this.#buffer.pushSeen({ kind: "seen", ...seenOf(params) });
-      else if (method === "snapshot") this.#page(topicNotifications.snapshot.parse(params));
-      else if (method === "reset") this.#startOver(topicNotifications.reset.parse(params));
-      else if (method === "end") {
-        const { reason } = topicNotifications.end.parse(params);
-        this.#buffer.push({ kind: "end", reason });
+      if (method === "change") {
+        assertFields("internal", this.#misread, params, TOPIC_MESSAGES.change);
+        this.#change(params);
+      } else if (method === "seen") {
+        assertFields("internal", this.#misread, params, TOPIC_MESSAGES.seen);
+        const { at, agents } = params;
+        this.#buffer.pushSeen({ kind: "seen", at, agents });
+      } else if (method === "snapshot") {
+        assertFields("internal", this.#misread, params, TOPIC_MESSAGES.snapshot);
+        this.#page(params);
+      } else if (method === "reset") {
+        assertFields("internal", this.#misread, params, TOPIC_MESSAGES.reset);
+        this.#startOver(params);
+      } else if (method === "end") {
+        assertFields("internal", this.#misread, params, TOPIC_MESSAGES.end);
+        this.#buffer.push({ kind: "end", reason: params.reason });
         this.finish(undefined);
       }
     });
@@ -153,7 +158,7 @@ export class Watch<T extends WatchItem> implements AsyncIterableIterator<WatchCh
     this.#link.ask("subscribe", { topic: this.topic, since }, (error, result) => {
       if (turn !== this.#turn || this.#phase !== "asking") return;
       if (error !== undefined) this.#refused(error);
-      else this.#guarded(() => this.#subscribed(topicMethods.subscribe.result.parse(result)));
+      else this.#guarded(() => this.#subscribed(result));
     });
   }
 
@@ -166,7 +171,8 @@ export class Watch<T extends WatchItem> implements AsyncIterableIterator<WatchCh
     this.#cancelRetry = this.#link.clock.after(this.#backoff.next(), () => this.connected());
   }
 
-  #subscribed(result: z.output<typeof topicMethods.subscribe.result>): void {
+  #subscribed(result: unknown): void {
+    assertFields("internal", this.#misread, result, RESULTS.subscribe);
     this.#phase = "live";
     this.#backoff.reset();
     const { epoch, offset, items = [], more } = result;
@@ -174,7 +180,12 @@ export class Watch<T extends WatchItem> implements AsyncIterableIterator<WatchCh
       this.#startOver({ epoch, offset, items, more });
       return;
     }
-    for (const change of result.changes ?? []) this.#change(missedChange.parse(change));
+    for (const change of result.changes ?? []) {
+      assertFields("internal", this.#misread, change, missedChange);
+      // Asked for again it would be the same.
+      if (this.#isGap(change)) throw new MusterError("internal", `${this.#misread}: changes must go on`);
+      this.#change(change);
+    }
     if (this.#live()) this.#position = { epoch, offset };
   }
 
@@ -190,16 +201,16 @@ export class Watch<T extends WatchItem> implements AsyncIterableIterator<WatchCh
   }
 
   #page({ items, more }: { items: unknown[]; more: boolean }): void {
-    const page = this.#fresh(items).filter(({ id }) => !this.#removed.has(id));
+    const page = this.#fresh(items).filter((item) => !this.#wasRemoved(item));
     this.#whole = !more;
     if (!more) this.#removed.clear();
     this.#buffer.push({ kind: "snapshot", items: page, more });
   }
 
-  #change(change: z.output<typeof missedChange>): void {
+  #change(change: MissedChange): void {
     const { offset, removes } = change;
     if (this.#position === undefined || !this.#live() || offset <= this.#position.offset) return;
-    if (offset !== this.#position.offset + 1) {
+    if (this.#isGap(change)) {
       // Something was missed on the way: asked for again from where we stand.
       this.#subscribe();
       return;
@@ -212,6 +223,11 @@ export class Watch<T extends WatchItem> implements AsyncIterableIterator<WatchCh
     }
     if (upserts.length + removes.length === 0) return;
     if (!this.#buffer.push({ kind: "change", offset, upserts, removes })) this.#lag();
+  }
+
+  /** Changes before it are missing. */
+  #isGap({ offset }: MissedChange): boolean {
+    return this.#position !== undefined && offset > this.#position.offset + 1;
   }
 
   /** The reader is too slow: what waits for it is dropped, and it starts over when it asks again. */
@@ -231,14 +247,21 @@ export class Watch<T extends WatchItem> implements AsyncIterableIterator<WatchCh
     return this.#phase === "live";
   }
 
+  /** A page can have been made before a removal that was told already. */
+  #wasRemoved(item: { id?: unknown }): boolean {
+    return typeof item.id === "string" && this.#removed.has(item.id);
+  }
+
   /** The items that are not older than what is known of them. */
   #fresh(items: unknown[]): T[] {
     const fresh: T[] = [];
-    for (const given of items) {
-      const item = this.#schema.parse(given);
-      if (item.version !== undefined) {
-        if (item.version < (this.#versions.get(item.id) ?? 0)) continue;
-        this.#versions.set(item.id, item.version);
+    for (const item of items) {
+      assertShape("internal", this.#misread, item, this.#shape);
+      const { id, version }: { id?: unknown; version?: unknown } = item;
+      // Other things than agents are not counted: a gateway's version is its program's.
+      if (typeof id === "string" && typeof version === "number") {
+        if (version < (this.#versions.get(id) ?? 0)) continue;
+        this.#versions.set(id, version);
       }
       fresh.push(item);
     }
@@ -252,20 +275,13 @@ export class Watch<T extends WatchItem> implements AsyncIterableIterator<WatchCh
     } catch (cause) {
       this.#leave();
       this.finish(
-        new MusterError(
-          "internal",
-          `${this.topic}: the server sent what is none of this protocol`,
-          {},
-          { cause },
-        ),
+        cause instanceof MusterError ? cause : new MusterError("internal", this.#misread, {}, { cause }),
       );
     }
   }
-}
 
-const missedChange = topicNotifications.change.omit({ topic: true });
-
-function seenOf(params: object) {
-  const { at, agents } = topicNotifications.seen.parse(params);
-  return { at, agents };
+  /** How the error begins that ends the watch. */
+  get #misread(): string {
+    return `${this.topic}: the server sent what is none of this protocol`;
+  }
 }

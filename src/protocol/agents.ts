@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { STATUSES } from "../../machines/statuses.ts";
+import { ACTIVITIES } from "./agent-activities.ts";
 import { parseDuration } from "./duration.ts";
 import { id, idempotencyKey, jsonObject, name, offset, page, template, text, time } from "./fields.ts";
 import { MAX_STATS_BYTES } from "./limits.ts";
@@ -41,7 +42,7 @@ export const identityProfile = jsonObject(65_536)
 /** What a heartbeat may say. */
 export const heartbeatReport = {
   status: z.enum(["online", "offline"], "must be online or offline").optional(),
-  activity: z.enum(["idle", "busy", "blocked"], "must be idle, busy or blocked").optional(),
+  activity: z.enum(ACTIVITIES, "must be idle, busy or blocked").optional(),
   stats: jsonObject(MAX_STATS_BYTES).optional(),
 };
 

@@ -125,8 +125,8 @@ export class FakeSession {
     this.#socket.send(this.codec.encode(message));
   }
 
-  /** Sends bytes as they are, as a text frame. */
-  sendRaw(frame: string): void {
+  /** Sends a frame as it is: text, or bytes. */
+  sendRaw(frame: string | Uint8Array): void {
     this.#socket.send(frame);
   }
 
