@@ -5,9 +5,13 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
 import type * as Sdk from "../src/client/index.ts";
 import { packageRoot } from "../src/package-root.ts";
 import { startTestServer } from "./support/server.ts";
+
+/** Gzipped: a page loads it. */
+const MOST_BYTES = 28 * 1_024;
 
 test("the SDK is one file without anything of the server, for browsers as for Node", async (t) => {
   // In the package's folder, where `ws` is found from, under a name of its own.
@@ -21,13 +25,17 @@ test("the SDK is one file without anything of the server, for browsers as for No
     ([, name]) => name,
   );
   assert.deepEqual(imports, ["ws"]);
-  for (const word of ["xstate", "postgres", "uWebSockets", "pino", '"node:'])
+  for (const word of ["xstate", "postgres", "uWebSockets", "pino", "zod", '"node:'])
     assert.ok(!code.includes(word), word);
+  const size = gzipSync(code).length;
+  assert.ok(size <= MOST_BYTES, `${size} bytes gzipped, ${MOST_BYTES} at most`);
 
   const { connect }: typeof Sdk = await import(pathToFileURL(file).href);
   const server = await startTestServer(t);
-  const client = await connect({ url: server.url, token: server.organization.token });
-  t.after(() => client.close());
-  const { organization } = await client.request("organization.get", {});
-  assert.equal(organization.id, server.organization.id);
+  for (const codec of ["json", "msgpack"] as const) {
+    const client = await connect({ url: server.url, token: server.organization.token, codec });
+    t.after(() => client.close());
+    const { organization } = await client.request("organization.get", {});
+    assert.equal(organization.id, server.organization.id);
+  }
 });

@@ -39,7 +39,13 @@ const THREADED: Record<string, string> = {
   "src/gateways/templates/hostile.ts": "src/gateways/templates/render-worker.ts",
 };
 
+/** What programs load into a page: nothing that it imports by value, near or far, may be one of these packages. */
+const LIGHT = { entry: "src/client/index.ts", without: ["zod"] };
+
 const IMPORT = /(?:from|import)\s*\(?\s*"([^"]+)"/g;
+/** Imports and re-exports that are still there at run time. */
+const VALUE_IMPORT =
+  /^(?:import|export)\s+(?!type\b)(?:[^;"]*?\sfrom\s+)?"([^"]+)"|\bimport\s*\(\s*"([^"]+)"\s*\)/gm;
 
 const wrong: string[] = [];
 for (const file of sourceFiles()) {
@@ -50,6 +56,7 @@ for (const file of sourceFiles()) {
     if (problem) wrong.push(`${file}: ${problem}`);
   }
 }
+wrong.push(...heavyImports());
 if (wrong.length > 0) {
   console.error(wrong.join("\n"));
   process.exit(1);
@@ -61,6 +68,22 @@ function sourceFiles(): string[] {
       .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
       .map((entry) => relative(packageRoot, join(entry.parentPath, entry.name))),
   );
+}
+
+/** The heavy packages that the light entry reaches, each with the way to it. */
+function heavyImports(): string[] {
+  const found: string[] = [];
+  const ways = new Map([[LIGHT.entry, LIGHT.entry]]);
+  for (const [file, way] of ways)
+    for (const [, plain, dynamic] of readFileSync(join(packageRoot, file), "utf8").matchAll(VALUE_IMPORT)) {
+      const target = plain ?? dynamic ?? "";
+      if (LIGHT.without.some((name) => target === name || target.startsWith(`${name}/`)))
+        found.push(`${way} -> ${target}: the SDK must not load ${target} (import its types only)`);
+      if (!target.startsWith(".")) continue;
+      const imported = relative(packageRoot, resolve(packageRoot, dirname(file), target));
+      if (!ways.has(imported)) ways.set(imported, `${way} -> ${imported}`);
+    }
+  return found;
 }
 
 function layerOf(file: string): string {
