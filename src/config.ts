@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { DatabaseUrlError, parseDatabaseUrl } from "./database-url.ts";
 import { GatewayHosts } from "./gateway-hosts.ts";
+import { Networks } from "./networks.ts";
 import { durationSchema } from "./protocol/duration.ts";
 
 const duration = (fallback: string) => z.string().default(fallback).pipe(durationSchema);
@@ -17,7 +18,22 @@ const number = (least: number, most: number) =>
     .transform(Number);
 const whole = (fallback: number, least: number, most: number) =>
   z.string().default(String(fallback)).pipe(number(least, most));
+/** What stands between commas. */
+const listed = (list: string) =>
+  list
+    .split(",")
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== "");
 const httpUrl = z.url({ protocol: /^https?$/, message: "must be an http or https URL" });
+
+function networks(list: string, issues: z.RefinementCtx<string>): Networks {
+  try {
+    return new Networks(listed(list));
+  } catch (error) {
+    issues.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
+    return z.NEVER;
+  }
+}
 
 /** Every variable that is read, by its full name. The README's table says the same. */
 const environmentSchema = z.object({
@@ -56,12 +72,7 @@ const environmentSchema = z.object({
   MUSTER_ALLOWED_ORIGINS: z
     .string()
     .default("")
-    .transform((list) =>
-      list
-        .split(",")
-        .map((origin) => origin.trim())
-        .filter((origin) => origin !== ""),
-    )
+    .transform(listed)
     .pipe(z.array(z.url({ message: "must be origins like https://dash.example.com, separated by commas" }))),
   MUSTER_GATEWAY_HOSTS: z
     .string()
@@ -74,6 +85,7 @@ const environmentSchema = z.object({
       }
     })
     .optional(),
+  MUSTER_TRUSTED_PROXIES: z.string().transform(networks).optional(),
   MUSTER_LOCAL_GATEWAY: flag.optional(),
   MUSTER_LOCAL_AGENTS: whole(50, 1, 10_000),
 });
@@ -111,6 +123,8 @@ export type Config = Readonly<{
   /** A port for metrics alone; undefined: none. */
   metricsPort: number | undefined;
   allowedOrigins: readonly string[];
+  /** Whose `X-Forwarded-For` is believed. */
+  trustedProxies: Networks | undefined;
   localGateway: boolean;
   /** How many agents each gateway of kind local may have. */
   localAgents: number;
@@ -155,6 +169,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     gatewayHosts: env.MUSTER_GATEWAY_HOSTS,
     metricsPort: env.MUSTER_METRICS_PORT,
     allowedOrigins: Object.freeze(env.MUSTER_ALLOWED_ORIGINS),
+    trustedProxies: env.MUSTER_TRUSTED_PROXIES,
     localGateway: env.MUSTER_LOCAL_GATEWAY ?? env.DATABASE_URL === undefined,
     localAgents: env.MUSTER_LOCAL_AGENTS,
   });

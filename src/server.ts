@@ -45,6 +45,7 @@ import { startHousekeeping } from "./housekeeping.ts";
 import { Hub } from "./live/hub.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
+import { Networks } from "./networks.ts";
 import { IDLE_TIMEOUT_S, LIMITS } from "./protocol/limits.ts";
 import { startResealing } from "./resealing.ts";
 import { ownSecretKey } from "./secret-key.ts";
@@ -288,6 +289,7 @@ async function build(
     maxFrameBytes: LIMITS.max_frame_bytes,
     maxBufferedBytes: MOST_BUFFERED,
     idleTimeoutS: IDLE_TIMEOUT_S,
+    strangersBehind: config.trustedProxies ?? new Networks([]),
     log,
     routes: createRoutes({
       services,

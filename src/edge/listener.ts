@@ -1,8 +1,20 @@
 import type { Log } from "../log.ts";
+import type { Networks } from "../networks.ts";
 import { CLOSE } from "../protocol/close-codes.ts";
 import { type Codec, codecFor, jsonCodec } from "../protocol/codec.ts";
-import { type Route, refusal, serve, write } from "./http.ts";
-import { type SessionHandler, type SocketData, type Transport, UwsTransport } from "./transport.ts";
+import { addressOf, type Route, refusal, serve, write } from "./http.ts";
+import { Peers } from "./peers.ts";
+import { Rounds, TICK_MS } from "./rounds.ts";
+import { Strangers } from "./strangers.ts";
+import {
+  MOST_BUFFERED_FOR_STRANGER,
+  type SessionHandler,
+  type SocketData,
+  type Transport,
+  type TransportParts,
+  UwsTransport,
+} from "./transport.ts";
+import { upgrade } from "./upgrades.ts";
 import { EXCLUSIVE_PORT, type ListenSocket, type UwsApp, type UwsBehavior, uws } from "./uws.ts";
 
 /** One port: WebSockets at `/v1/socket`, HTTP everywhere else. */
@@ -29,6 +41,11 @@ export interface ListenOptions {
   maxBufferedBytes: number;
   /** Seconds; 0, or 8 to 960. The server pings, so only a peer that is gone is silent. */
   idleTimeoutS: number;
+  /**
+   * Set: sockets of which the session has not said `admitted` are bounded by address and in all. The address is the one that
+   * these proxies tell.
+   */
+  strangersBehind?: Networks;
   /** A socket has connected: returns who takes its messages. `bearer` is the token of its Authorization header. */
   open(transport: Transport, upgrade: { bearer?: string }): SessionHandler;
   routes: readonly Route[];
@@ -36,10 +53,14 @@ export interface ListenOptions {
 }
 
 /**
- * The library drops a connection without a close frame when a message passes its limit. So that a peer hears of 1009, the
- * library's limit is this many times ours, and only what is larger still is dropped.
+ * The library drops a connection without a close frame when a message passes its limit, and holds what is not whole yet up to
+ * it. So that a peer hears of 1009, the library's limit is this many bytes above ours; only what is larger still is dropped.
  */
-const FRAME_HEADROOM = 4;
+const FRAME_HEADROOM = 65_536;
+/** Seconds after the last whole message or pong when a peer is asked for one, as a part of the time that it may be silent. */
+const ASK_PART = 2 / 3;
+/** How long a peer that is closed has to read what waits for it, in milliseconds. */
+const PART_WITHIN_MS = 10_000;
 /** Published bytes between two looks at all sockets for slow readers, as a part of what one may leave waiting. */
 const SWEEP_PART = 8;
 
@@ -47,13 +68,18 @@ const SWEEP_PART = 8;
 export async function listen(options: ListenOptions): Promise<Listener> {
   const { host, port, maxBufferedBytes } = options;
   const sockets = new Set<UwsTransport>();
+  const rounds = new Rounds(sockets);
+  const strangers =
+    options.strangersBehind &&
+    new Strangers(options.maxFrameBytes + FRAME_HEADROOM + MOST_BUFFERED_FOR_STRANGER);
   const app = uws.App();
-  app.ws("/v1/socket", socketBehavior(options, sockets));
+  app.ws("/v1/socket", socketBehavior(options, sockets, strangers, rounds.now));
   serveRoutes(app, options);
   const listening = await new Promise<ListenSocket>((resolve, reject) => {
     app.listen(host, port, EXCLUSIVE_PORT, (socket) => {
       if (socket !== false) return resolve(socket);
       app.close();
+      rounds.stop();
       reject(
         new Error(
           `cannot listen on ${host}:${port}: the port is taken, or the host is no address of this machine; ` +
@@ -80,6 +106,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     stopAccepting,
     async close() {
       stopAccepting();
+      strangers?.close();
+      rounds.stop();
       for (const transport of sockets) transport.close(CLOSE.goingAway);
       // The close frames leave with this turn of the loop; what is open after it has no more to say.
       await new Promise((resolve) => setImmediate(resolve));
@@ -89,8 +117,18 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 }
 
 function socketBehavior(
-  { allowedOrigins, maxFrameBytes, maxBufferedBytes, idleTimeoutS, open, log }: ListenOptions,
+  {
+    allowedOrigins,
+    maxFrameBytes,
+    maxBufferedBytes,
+    idleTimeoutS,
+    strangersBehind,
+    open,
+    log,
+  }: ListenOptions,
   sockets: Set<UwsTransport>,
+  strangers: Strangers | undefined,
+  now: TransportParts["now"],
 ): UwsBehavior<SocketData> {
   const allowed = new Set(allowedOrigins.map((origin) => new URL(origin).origin));
   /** What a session throws must not pass through the library, which ends the process for it. */
@@ -102,9 +140,24 @@ function socketBehavior(
       failed(error);
     }
   };
+  const peers = strangersBehind && new Peers(strangersBehind);
+  const parts: TransportParts = {
+    maxBufferedBytes,
+    strangers,
+    now,
+    askAfter: Math.round((idleTimeoutS * ASK_PART * 1_000) / TICK_MS),
+    answerWithin: Math.round((idleTimeoutS * 1_000) / TICK_MS),
+    partWithin: PART_WITHIN_MS / TICK_MS,
+    parting(ws) {
+      const data = ws.getUserData();
+      const { handler } = data;
+      delete data.handler;
+      guard(() => handler?.closed());
+    },
+  };
   return {
     compression: 0,
-    maxPayloadLength: maxFrameBytes * FRAME_HEADROOM,
+    maxPayloadLength: maxFrameBytes + FRAME_HEADROOM,
     maxBackpressure: 0,
     idleTimeout: idleTimeoutS,
     sendPingsAutomatically: true,
@@ -123,18 +176,13 @@ function socketBehavior(
       const data: SocketData = {
         codec,
         bearer: /^Bearer +(\S+)$/i.exec(req.getHeader("authorization"))?.[1],
+        peer: peers?.keyOf(addressOf(res), req.getHeader("x-forwarded-for")) ?? "",
       };
-      res.upgrade(
-        data,
-        req.getHeader("sec-websocket-key"),
-        offered === "" ? "" : codec.subprotocol,
-        req.getHeader("sec-websocket-extensions"),
-        context,
-      );
+      upgrade(res, req, { data, protocol: offered === "" ? "" : codec.subprotocol, context, strangers });
     },
     open(ws) {
       const data = ws.getUserData();
-      const transport = new UwsTransport(ws, maxBufferedBytes);
+      const transport = new UwsTransport(ws, parts);
       data.transport = transport;
       sockets.add(transport);
       const handler = open(transport, data.bearer === undefined ? {} : { bearer: data.bearer });
@@ -146,6 +194,7 @@ function socketBehavior(
     message(ws, message, isBinary) {
       const { transport, handler, codec } = ws.getUserData();
       if (!transport?.isOpen) return;
+      transport.heard();
       if (isBinary !== codec.binary) return transport.close(CLOSE.badFrame);
       if (message.byteLength > maxFrameBytes) return transport.close(CLOSE.frameTooLarge);
       try {
@@ -157,6 +206,13 @@ function socketBehavior(
     drain(ws) {
       const { transport, handler } = ws.getUserData();
       if (transport?.isOpen) guard(() => handler?.drained());
+      else transport?.drained();
+    },
+    ping(ws) {
+      ws.getUserData().transport?.pinged();
+    },
+    pong(ws) {
+      ws.getUserData().transport?.ponged();
     },
     close(ws) {
       const { transport, handler } = ws.getUserData();

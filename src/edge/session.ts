@@ -190,6 +190,7 @@ export class Session implements SessionHandler, Subscriber, ChannelsHost, Dispat
   admitted(): typeof LIMITS | undefined {
     if (!this.#isStranger) return undefined;
     this.#isStranger = false;
+    this.#transport.admitted();
     return LIMITS;
   }
 

@@ -1,9 +1,18 @@
-import { CLOSE, type Close } from "../protocol/close-codes.ts";
+import { CLOSE, type Close, tooManyStrangers } from "../protocol/close-codes.ts";
 import type { Codec } from "../protocol/codec.ts";
+import type { Stranger, Strangers } from "./strangers.ts";
 import type { UwsSocket } from "./uws.ts";
 
 /** The library's word that all of a frame has left. */
 const SENT = 1;
+/** Bytes that may wait before a close frame. */
+const MOST_BEFORE_CLOSE = 65_536;
+/** The same for a stranger; what is more is not his to keep. */
+const MOST_BEFORE_STRANGERS_CLOSE = 16_384;
+/** Waiting bytes with which a stranger is too slow a reader. */
+export const MOST_BUFFERED_FOR_STRANGER = 65_536;
+/** Pings and pongs that a peer may send from one tick to the next: a thousand a second. Honest ones send one in many. */
+const MOST_CONTROL_FRAMES = 250;
 
 /** One socket as a session sees it. After it has begun to close, every method does nothing. */
 export interface Transport {
@@ -14,6 +23,8 @@ export interface Transport {
   readonly bufferedBytes: number;
   /** Closes the socket as a slow reader's when it leaves too much waiting. */
   send(frame: string | Uint8Array): void;
+  /** The peer has shown a good token: the bounds for strangers end. */
+  admitted(): void;
   /** The session's `closed` runs before this returns. */
   close(close: Close): void;
   /** From now on what is published to the topic is sent here too. */
@@ -36,8 +47,27 @@ export interface SessionHandler {
 export interface SocketData {
   codec: Codec;
   bearer: string | undefined;
+  /** Whom it is from, as strangers are counted. */
+  peer: string;
   transport?: UwsTransport;
   handler?: SessionHandler;
+}
+
+/** What all sockets of a listener have in common. */
+export interface TransportParts {
+  readonly maxBufferedBytes: number;
+  /** Undefined: nobody is bounded as a stranger. */
+  readonly strangers: Strangers | undefined;
+  /** The listener's time: ticks since it began. */
+  readonly now: { tick: number };
+  /** Ticks after the last whole message or pong, when the peer is asked for a pong; 0: never. */
+  readonly askAfter: number;
+  /** Ticks within which there has to be one then, or a whole message. */
+  readonly answerWithin: number;
+  /** Ticks that a peer with much to read has for it, before it loses it. */
+  readonly partWithin: number;
+  /** The socket is closed for the session, although it is there until the peer has read what waits. */
+  parting(socket: UwsSocket<SocketData>): void;
 }
 
 /**
@@ -46,13 +76,24 @@ export interface SocketData {
  */
 export class UwsTransport implements Transport {
   readonly codec: Codec;
+  readonly #parts: TransportParts;
   #socket: UwsSocket<SocketData> | undefined;
-  readonly #maxBufferedBytes: number;
+  #stranger: Stranger | undefined;
+  /** When the last whole message or pong came. */
+  #heardAt: number;
+  /** When a pong was asked for; 0: none is due. */
+  #askedAt = 0;
+  #controlFrames = 0;
+  #controlFramesAt = 0;
+  #parting: { socket: UwsSocket<SocketData>; close: Close; since: number } | undefined;
 
-  constructor(socket: UwsSocket<SocketData>, maxBufferedBytes: number) {
-    this.codec = socket.getUserData().codec;
+  constructor(socket: UwsSocket<SocketData>, parts: TransportParts) {
+    const { codec, peer } = socket.getUserData();
+    this.codec = codec;
     this.#socket = socket;
-    this.#maxBufferedBytes = maxBufferedBytes;
+    this.#parts = parts;
+    this.#heardAt = parts.now.tick;
+    this.#stranger = parts.strangers?.enter(peer, (atOnce) => this.#dismiss(atOnce));
   }
 
   get isOpen(): boolean {
@@ -68,10 +109,26 @@ export class UwsTransport implements Transport {
     if (this.#socket.send(frame, this.codec.binary, false) !== SENT) this.closeIfSlow();
   }
 
-  close({ code, reason }: Close): void {
+  admitted(): void {
+    if (this.#stranger) this.#parts.strangers?.leave(this.#stranger);
+    this.#stranger = undefined;
+  }
+
+  close(close: Close): void {
     const socket = this.#socket;
+    if (socket === undefined) return;
     this.#socket = undefined;
-    socket?.end(code, reason);
+    const waiting = socket.getBufferedAmount();
+    if (this.#stranger) {
+      const mayPart = waiting <= MOST_BEFORE_STRANGERS_CLOSE && this.#parts.strangers?.mayPart();
+      this.admitted();
+      return mayPart ? socket.end(close.code, close.reason) : socket.close();
+    }
+    if (waiting <= MOST_BEFORE_CLOSE) return socket.end(close.code, close.reason);
+    // The library would keep what waits for as long as the peer reads a little of it now and then.
+    this.#parting = { socket, close, since: this.#parts.now.tick };
+    for (const topic of socket.getTopics()) socket.unsubscribe(topic);
+    this.#parts.parting(socket);
   }
 
   join(topic: string): void {
@@ -82,13 +139,75 @@ export class UwsTransport implements Transport {
     this.#socket?.unsubscribe(topic);
   }
 
-  /** Published frames pass by `send`, so the listener asks for this now and then. */
+  /** A whole message has come. */
+  heard(): void {
+    this.#heardAt = this.#parts.now.tick;
+    this.#askedAt = 0;
+    if (this.#stranger) this.#parts.strangers?.spoke(this.#stranger);
+  }
+
+  /** A pong has come. */
+  ponged(): void {
+    this.#heardAt = this.#parts.now.tick;
+    this.#askedAt = 0;
+    this.#countControlFrame();
+  }
+
+  /** A ping has come, and the library has answered it: the answer waits like everything else. */
+  pinged(): void {
+    if (this.#parting) return this.#parting.socket.close();
+    this.#countControlFrame();
+    this.closeIfSlow();
+  }
+
+  /** The peer has read some of what was waiting. */
+  drained(): void {
+    if (!this.#parting) return;
+    const { socket, close } = this.#parting;
+    if (socket.getBufferedAmount() > MOST_BEFORE_CLOSE) return;
+    this.#parting = undefined;
+    socket.end(close.code, close.reason);
+  }
+
+  /** Whatever made them wait: answers, pushes, acknowledgements, pongs. */
   closeIfSlow(): void {
-    if (this.bufferedBytes > this.#maxBufferedBytes) this.close(CLOSE.slowReader);
+    const { maxBufferedBytes } = this.#parts;
+    const most = this.#stranger ? Math.min(MOST_BUFFERED_FOR_STRANGER, maxBufferedBytes) : maxBufferedBytes;
+    if (this.bufferedBytes > most) this.close(CLOSE.slowReader);
+  }
+
+  /** Asked every few seconds: ends a peer that is too slow or only seems to be there. */
+  look(): void {
+    const { now, askAfter, answerWithin, partWithin } = this.#parts;
+    if (this.#parting) {
+      if (now.tick - this.#parting.since >= partWithin) this.#parting.socket.close();
+      return;
+    }
+    this.closeIfSlow();
+    if (this.#socket === undefined || askAfter === 0 || now.tick - this.#heardAt < askAfter) return;
+    if (this.#askedAt === 0) {
+      this.#askedAt = now.tick;
+      this.#socket.ping();
+    } else if (now.tick - this.#askedAt >= answerWithin) this.#socket.close();
   }
 
   /** The socket is gone; it must not be touched any more. */
   detach(): void {
     this.#socket = undefined;
+    this.#parting = undefined;
+    this.admitted();
+  }
+
+  #dismiss(atOnce: boolean): void {
+    if (atOnce) this.#socket?.close();
+    else this.close(tooManyStrangers);
+  }
+
+  #countControlFrame(): void {
+    const { tick } = this.#parts.now;
+    if (this.#controlFramesAt !== tick) this.#controlFrames = 0;
+    this.#controlFramesAt = tick;
+    this.#controlFrames += 1;
+    if (this.#controlFrames > MOST_CONTROL_FRAMES) this.close(CLOSE.flooding);
   }
 }

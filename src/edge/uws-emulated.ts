@@ -22,6 +22,8 @@ type Handler = (res: UwsResponse, req: UwsRequest) => void;
 type Upgrade = (req: IncomingMessage, connection: Duplex, head: Buffer) => void;
 
 const EVERYTHING = "/*";
+/** How long a peer has to close its side too, in milliseconds. */
+const PARTED_AFTER_MS = 8_000;
 
 function createApp(): UwsApp {
   const routes = new Map<string, Handler>();
@@ -100,7 +102,17 @@ function acceptSockets<UserData>(
           },
           end(code, reason) {
             ws.close(code, reason);
+            const late = setTimeout(() => ws.terminate(), PARTED_AFTER_MS).unref();
+            ws.once("close", () => clearTimeout(late));
             ended(code);
+          },
+          close() {
+            ws.terminate();
+            ended(1006);
+          },
+          ping() {
+            ws.ping();
+            return ws.bufferedAmount === 0 ? 1 : 0;
           },
           subscribe(topic) {
             joined.add(topic);
@@ -114,6 +126,7 @@ function acceptSockets<UserData>(
             if (members?.size === 0) topics.delete(topic);
             return joined.delete(topic);
           },
+          getTopics: () => [...joined],
         };
         const ended = (code: number) => {
           if (!isOpen) return;
@@ -123,6 +136,12 @@ function acceptSockets<UserData>(
         };
         ws.on("message", (data, isBinary) => {
           if (isOpen && data instanceof Buffer) behavior.message(socket, copyOf(data), isBinary);
+        });
+        ws.on("ping", () => {
+          if (isOpen) behavior.ping?.(socket);
+        });
+        ws.on("pong", () => {
+          if (isOpen) behavior.pong?.(socket);
         });
         ws.on("close", (code) => {
           open.delete(ws);

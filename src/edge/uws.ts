@@ -42,6 +42,9 @@ export interface UwsBehavior<UserData> {
   /** The buffer is valid during the call only. */
   message(ws: UwsSocket<UserData>, message: ArrayBuffer, isBinary: boolean): void;
   drain(ws: UwsSocket<UserData>): void;
+  /** Its pong has been sent, or waits, before this is called. */
+  ping?(ws: UwsSocket<UserData>): void;
+  pong?(ws: UwsSocket<UserData>): void;
   /** The socket must not be touched any more; any of its methods throws. */
   close(ws: UwsSocket<UserData>, code: number, reason: ArrayBuffer): void;
 }
@@ -49,10 +52,14 @@ export interface UwsBehavior<UserData> {
 export interface UwsSocket<UserData> {
   send(message: string | Uint8Array, isBinary: boolean, compress: boolean): number;
   getBufferedAmount(): number;
-  /** Sends a close frame; calls the close handler before it returns. */
+  /** Sends a close frame; calls the close handler before it returns. The connection goes when the peer has closed it too. */
   end(code: number, reason: string): void;
+  /** Ends the connection at once and without a word, and forgets all that waits; calls the close handler, perhaps later. */
+  close(): void;
+  ping(): number;
   subscribe(topic: string): boolean;
   unsubscribe(topic: string): boolean;
+  getTopics(): string[];
   getUserData(): UserData;
 }
 

@@ -22,6 +22,12 @@ export const strangersFrameTooLarge: Close = {
   reason: "frames are at most 16 KiB until a good token was shown or an agent attached",
 };
 
+/** There are too many whose peers have shown no good token, of its address or in all. */
+export const tooManyStrangers: Close = {
+  ...CLOSE.flooding,
+  reason: "too many sockets without a good token",
+};
+
 const FINAL = new Set<number>(
   Object.values(CLOSE).flatMap(({ code, reconnect }) => (reconnect ? [] : [code])),
 );

@@ -1,0 +1,24 @@
+import { BlockList, isIP } from "node:net";
+
+/** Addresses, by ones of their own and by ranges like 10.0.0.0/8. */
+export class Networks {
+  readonly #list = new BlockList();
+
+  /** Throws Error that says which entry is neither an address nor a range. */
+  constructor(entries: readonly string[]) {
+    for (const entry of entries) {
+      const [address = "", prefix, ...more] = entry.split("/");
+      const version = isIP(address);
+      const bits = version === 4 ? 32 : 128;
+      const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
+      if (version === 0 || address.includes("%") || !isPrefix || more.length > 0)
+        throw new Error(`${entry} is neither an address nor a range like 10.0.0.0/8`);
+      this.#list.addSubnet(address, Number(prefix ?? bits), version === 4 ? "ipv4" : "ipv6");
+    }
+  }
+
+  has(address: string): boolean {
+    const version = isIP(address);
+    return version !== 0 && this.#list.check(address, version === 4 ? "ipv4" : "ipv6");
+  }
+}
