@@ -1,8 +1,10 @@
 import { resolve } from "node:path";
 import { z } from "zod";
+import { type Authority, parseAuthority, whyNoAuthority } from "./authority.ts";
 import { DatabaseUrlError, parseDatabaseUrl } from "./database-url.ts";
 import { GatewayHosts } from "./gateway-hosts.ts";
 import { Networks } from "./networks.ts";
+import { Origin, whyNoOrigin } from "./origin.ts";
 import { durationSchema } from "./protocol/duration.ts";
 
 const duration = (fallback: string) => z.string().default(fallback).pipe(durationSchema);
@@ -24,7 +26,31 @@ const listed = (list: string) =>
     .split(",")
     .map((entry) => entry.trim())
     .filter((entry) => entry !== "");
-const httpUrl = z.url({ protocol: /^https?$/, message: "must be an http or https URL" });
+/** A list with commas, each entry read by `parse`, which returns undefined for one that `whyNot` then explains. */
+const list = <T>(parse: (entry: string) => T | undefined, whyNot: (entry: string) => string) =>
+  z
+    .string()
+    .default("")
+    .transform((text, context) => {
+      const entries: T[] = [];
+      for (const entry of listed(text)) {
+        const read = parse(entry);
+        if (read === undefined) context.issues.push({ code: "custom", input: text, message: whyNot(entry) });
+        else entries.push(read);
+      }
+      return Object.freeze(entries);
+    });
+/** With its scheme, as people write it; a slash at the end means nothing. */
+const originIn = (entry: string) => Origin.parse(entry.replace(/\/$/, ""));
+const PUBLIC_URL = /^(https?:\/\/[^/?#]+)(?:\/[^?#\s]*)?$/i;
+const publicUrl = z.string().transform((url, context) => {
+  const origin = Origin.parse(PUBLIC_URL.exec(url)?.[1] ?? "");
+  if (origin !== undefined) return { href: url.replace(/\/+$/, ""), origin };
+  const message =
+    "must be an http or https URL without name, password and query, like https://muster.example.com";
+  context.issues.push({ code: "custom", input: url, message });
+  return z.NEVER;
+});
 
 function networks(list: string, issues: z.RefinementCtx<string>): Networks {
   try {
@@ -52,7 +78,7 @@ const environmentSchema = z.object({
     .optional(),
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   MUSTER_DATA_DIR: z.string().min(1).default(".muster"),
-  MUSTER_PUBLIC_URL: httpUrl.optional(),
+  MUSTER_PUBLIC_URL: publicUrl.optional(),
   MUSTER_OFFLINE_AFTER: duration("10m"),
   MUSTER_DISCONNECT_GRACE: z.string().pipe(durationSchema).optional(),
   MUSTER_CHECKIN_DEADLINE: duration("30s"),
@@ -69,11 +95,8 @@ const environmentSchema = z.object({
     .regex(/^[\x21-\x7e]{16,}$/, "must be at least 16 visible ASCII characters, without spaces")
     .optional(),
   MUSTER_METRICS_PORT: number(0, 65_535).optional(),
-  MUSTER_ALLOWED_ORIGINS: z
-    .string()
-    .default("")
-    .transform(listed)
-    .pipe(z.array(z.url({ message: "must be origins like https://dash.example.com, separated by commas" }))),
+  MUSTER_ALLOWED_ORIGINS: list(originIn, whyNoOrigin),
+  MUSTER_ALLOWED_HOSTS: list(parseAuthority, whyNoAuthority),
   MUSTER_GATEWAY_HOSTS: z
     .string()
     .transform((list, context) => {
@@ -100,7 +123,7 @@ export type Config = Readonly<{
   /** Absolute. */
   dataDir: string;
   /** How agents and people reach this server, without a trailing slash; undefined: http on host and port. */
-  publicUrl: string | undefined;
+  publicUrl: Readonly<{ href: string; origin: Origin }> | undefined;
   offlineAfterMs: number;
   /** How long after the loss of its socket an agent is offline; undefined: only silence counts. */
   disconnectGraceMs: number | undefined;
@@ -122,7 +145,10 @@ export type Config = Readonly<{
   gatewayHosts: GatewayHosts | undefined;
   /** A port for metrics alone; undefined: none. */
   metricsPort: number | undefined;
-  allowedOrigins: readonly string[];
+  /** Of web pages, besides the server's own, that may connect. */
+  allowedOrigins: readonly Origin[];
+  /** Names under which browsers may reach this server, besides its addresses and that of `publicUrl`. */
+  allowedHosts: readonly Authority[];
   /** Whose `X-Forwarded-For` is believed. */
   trustedProxies: Networks | undefined;
   localGateway: boolean;
@@ -154,7 +180,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     databaseUrl: env.DATABASE_URL,
     logLevel: env.LOG_LEVEL,
     dataDir: resolve(env.MUSTER_DATA_DIR),
-    publicUrl: env.MUSTER_PUBLIC_URL?.replace(/\/+$/, ""),
+    publicUrl: env.MUSTER_PUBLIC_URL,
     offlineAfterMs: env.MUSTER_OFFLINE_AFTER,
     disconnectGraceMs: env.MUSTER_DISCONNECT_GRACE,
     checkinDeadlineMs: env.MUSTER_CHECKIN_DEADLINE,
@@ -168,7 +194,8 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     metricsToken: env.MUSTER_METRICS_TOKEN,
     gatewayHosts: env.MUSTER_GATEWAY_HOSTS,
     metricsPort: env.MUSTER_METRICS_PORT,
-    allowedOrigins: Object.freeze(env.MUSTER_ALLOWED_ORIGINS),
+    allowedOrigins: env.MUSTER_ALLOWED_ORIGINS,
+    allowedHosts: env.MUSTER_ALLOWED_HOSTS,
     trustedProxies: env.MUSTER_TRUSTED_PROXIES,
     localGateway: env.MUSTER_LOCAL_GATEWAY ?? env.DATABASE_URL === undefined,
     localAgents: env.MUSTER_LOCAL_AGENTS,

@@ -32,6 +32,7 @@ import { type Listener, listen } from "./edge/listener.ts";
 import { watchMemberships } from "./edge/membership-watch.ts";
 import { metricsAccess, ownPortAccess } from "./edge/metrics-access.ts";
 import { listenForMetrics } from "./edge/metrics-listener.ts";
+import type { BrowserRules } from "./edge/origins.ts";
 import { createRoutes } from "./edge/routes.ts";
 import { Session } from "./edge/session.ts";
 import { Sessions } from "./edge/sessions.ts";
@@ -212,7 +213,7 @@ async function build(
 
   const usual: Drivers = {};
   const serverUrl = () =>
-    config.publicUrl ?? `http://${urlHost(config.host)}:${listener?.port ?? config.port}`;
+    config.publicUrl?.href ?? `http://${urlHost(config.host)}:${listener?.port ?? config.port}`;
   const templates = new TemplateRenderer(log);
   shutdown.add("templates", () => templates.stop());
   const renderTemplate: RenderTemplate = (request) => templates.render(request);
@@ -282,10 +283,15 @@ async function build(
     // A server that nobody asks anything has not noticed yet.
     return committer.available && (await isReachable(database)) ? null : "Postgres is away.";
   };
-  listener = await listen({
+  const browsers: BrowserRules = {
     host: config.host,
-    port: config.port,
     allowedOrigins: config.allowedOrigins,
+    allowedHosts: config.allowedHosts,
+    publicOrigin: config.publicUrl?.origin,
+  };
+  listener = await listen({
+    ...browsers,
+    port: config.port,
     maxFrameBytes: LIMITS.max_frame_bytes,
     maxBufferedBytes: MOST_BUFFERED,
     idleTimeoutS: IDLE_TIMEOUT_S,
@@ -306,9 +312,15 @@ async function build(
   });
   shutdown.add("listener", () => listener?.close());
   if (config.metricsPort !== undefined) {
-    const { host, metricsPort } = config;
     const access = ownPortAccess(config);
-    const own = await listenForMetrics({ host, port: metricsPort, metrics, access, isReady, log });
+    const own = await listenForMetrics({
+      ...browsers,
+      port: config.metricsPort,
+      metrics,
+      access,
+      isReady,
+      log,
+    });
     shutdown.add("metrics listener", () => own.close());
     log.info({ port: own.port }, "metrics have a port of their own");
   }

@@ -25,12 +25,12 @@ test("HTTP on the same port", async (t) => {
   const asUser = { authorization: `Bearer ${server.organization.token}` };
 
   await t.test("the server says that it lives and that it is ready", async () => {
-    for (const [path, status] of [
-      ["/healthz", "ok"],
-      ["/readyz", "ready"],
+    for (const [path, said] of [
+      ["/healthz", { ok: true, status: "ok" }],
+      ["/readyz", { status: "ready" }],
     ] as const) {
       const answer = await get(path);
-      assert.deepEqual([answer.status, await answer.json()], [200, { status }]);
+      assert.deepEqual([answer.status, await answer.json()], [200, said]);
     }
   });
 
@@ -64,9 +64,8 @@ test("HTTP on the same port", async (t) => {
       [{}, {}, 401, /X-Agent-Token/],
       [{ "x-agent-token": "nonsense" }, {}, 401, /token/],
       [{ authorization: "Basic abc" }, {}, 401, /token/],
-      [asAgent, { status: "updating" }, 422, /online or offline/],
       [asAgent, { stats: { blob: "x".repeat(5_000) } }, 422, /4096 bytes/],
-      [asAgent, "{", 400, /./],
+      [asAgent, "{", 422, /not valid JSON/],
       [asAgent, "[1]", 422, /./],
       [asUser, {}, 422, /name is required/],
       [asUser, { name: "New" }, 422, /board_id is required/],
@@ -76,7 +75,10 @@ test("HTTP on the same port", async (t) => {
     for (const [headers, body, status, words] of cases) {
       const answer = await beat(headers, body);
       assert.equal(answer.status, status, JSON.stringify(answer.body));
-      assert.deepEqual(Object.keys(answer.body), ["detail"]);
+      const { detail: _, request_id, issues, ...more } = answer.body;
+      assert.deepEqual(more, {});
+      assert.ok(request_id.length > 0);
+      for (const { path, message } of issues ?? []) assert.ok(typeof path === "string" && message.length > 0);
       assert.match(answer.body.detail, words);
     }
   });
@@ -87,7 +89,7 @@ test("HTTP on the same port", async (t) => {
       { authorization: `Bearer ${neighbours.token}` },
       { name: "Curl", board_id: board.id },
     );
-    assert.deepEqual([answer.status, answer.body], [404, { detail: "Board not found" }]);
+    assert.deepEqual([answer.status, answer.body.detail], [404, "Board not found"]);
   });
 
   await t.test("what is not there and what is not possible is said so", async () => {

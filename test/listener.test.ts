@@ -8,7 +8,7 @@ import { uwsFlavor } from "../src/edge/uws.ts";
 import { CLOSE } from "../src/protocol/close-codes.ts";
 import { msgpackCodec } from "../src/protocol/codec.ts";
 
-import { closing, dial, ignore, open, received, refused, start, startEcho } from "./support/dial.ts";
+import { closing, dial, ignore, open, origins, received, refused, start, startEcho } from "./support/dial.ts";
 
 test("a socket speaks JSON when it offers no subprotocol, else the first offered that is known", async (t) => {
   const { listener, transports } = await startEcho(t);
@@ -39,7 +39,7 @@ test("only unknown subprotocols are refused with 400", async (t) => {
 });
 
 test("a page's origin must be the server's own or a listed one", async (t) => {
-  const listener = await start(t, { allowedOrigins: ["https://dash.example.com/"] });
+  const listener = await start(t, { allowedOrigins: origins("https://dash.example.com") });
   const own = `http://127.0.0.1:${listener.port}`;
   for (const origin of [own, own.replace("http:", "https:"), "https://dash.example.com"])
     await open(t, listener, { headers: { origin } });

@@ -126,9 +126,9 @@ test("the README's HTTP paths and figures are there", async (t) => {
   const server = await startTestServer(t);
   const owner = await server.wire();
   const { board } = await server.board(owner);
-  const { token } = await owner.call("agent.create", { name: "Curl", board_id: board.id });
+  const { agent, token } = await owner.call("agent.create", { name: "Curl", board_id: board.id });
   for (const [name = ""] of tableOf("HTTP")) {
-    const [method = "", path = ""] = name.split(" ");
+    const [method = "", path = ""] = name.replace("AGENT", agent.id).split(" ");
     const headers = { "x-agent-token": token };
     const answer = await fetch(server.url + path, { method, headers });
     assert.equal(answer.status, 200, name);

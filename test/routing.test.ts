@@ -3,8 +3,9 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { pino } from "pino";
-import { json, type Route } from "../src/edge/http.ts";
+import { json } from "../src/edge/http-answer.ts";
 import type { Listener } from "../src/edge/listener.ts";
+import type { Route } from "../src/edge/router.ts";
 import { MusterError } from "../src/protocol/errors.ts";
 
 import { start } from "./support/dial.ts";
@@ -70,8 +71,9 @@ test("a route gets query, headers, body and address, and its answer is sent with
 test("unknown paths are 404, wrong methods 405, large bodies 413, errors their status", async (t) => {
   const listener = await start(t, { routes });
   const cases: [string, RequestInit, number, RegExp][] = [
-    ["/none", {}, 404, /nothing at \/none/],
-    ["/v1/socket", {}, 404, /nothing/],
+    ["/none", {}, 404, /nothing at "\/none"/],
+    ["/v1/socket", {}, 426, /WebSockets connect/],
+    ["/v1/socket", { method: "POST" }, 405, /GET/],
     ["/echo", {}, 405, /POST/],
     ["/echo", { method: "POST", body: "x".repeat(501) }, 413, /at most 500 bytes/],
     ["/echo", { method: "POST", body: "x".repeat(300_000) }, 413, /at most 1000 bytes/],

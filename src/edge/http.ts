@@ -1,41 +1,20 @@
-import { randomUUID } from "node:crypto";
-import { STATUS_CODES } from "node:http";
 import type { Log } from "../log.ts";
 import { MusterError } from "../protocol/errors.ts";
+import { type Exchange, type HttpAnswer, refusal, write } from "./http-answer.ts";
+import type { RequestHeaders } from "./request-headers.ts";
+import type { Match } from "./router.ts";
 import type { UwsRequest, UwsResponse } from "./uws.ts";
 
 /** A request as a route gets it. All of it may be read at any time, also after an await. */
 export interface HttpRequest {
+  /** What stood in the path where the route has `{…}`, by the name there. */
+  readonly params: ReadonlyMap<string, string>;
   readonly query: URLSearchParams;
   readonly remoteAddress: string;
   /** A header's value by its name, in any case of letters; undefined when it is not there. */
   headers(name: string): string | undefined;
   /** The whole body. Rejects, which answers 413, when it has more than `maxBytes` bytes. */
   body(maxBytes: number): Promise<Uint8Array>;
-}
-
-export interface HttpAnswer {
-  status: number;
-  headers?: Record<string, string>;
-  body: string | Uint8Array;
-}
-
-export interface Route {
-  /** In lower case. */
-  method: string;
-  /** Exact, without a trailing slash. */
-  path: string;
-  handler(request: HttpRequest): HttpAnswer | Promise<HttpAnswer>;
-}
-
-/** An answer of JSON. */
-export function json(value: unknown, status = 200): HttpAnswer {
-  return { status, headers: { "content-type": "application/json" }, body: JSON.stringify(value) };
-}
-
-/** The answer to what was wrong with a request; `detail` is for people. */
-export function refusal(status: number, detail: string): HttpAnswer {
-  return json({ detail }, status);
 }
 
 /** Ends a request with a status for which the wire has no error of its own. */
@@ -49,38 +28,71 @@ class HttpError extends Error {
   }
 }
 
-/** Answers a request by the routes of its path; bodies of more than `maxBodyBytes` are never held. */
-export function serve(
-  routes: readonly Route[],
-  res: UwsResponse,
-  req: UwsRequest,
-  { maxBodyBytes, log }: { maxBodyBytes: number; log: Log },
-): void {
-  const method = req.getMethod().toLowerCase();
-  const route = routes.find((candidate) => candidate.method === method);
-  if (route === undefined) {
-    const allow = routes.map((candidate) => candidate.method.toUpperCase()).join(", ");
-    const answer = refusal(405, `${method.toUpperCase()} is not possible here, only ${allow}`);
-    write(res, { ...answer, headers: { ...answer.headers, allow } });
-    return;
-  }
-  const incoming = receive(res, req, maxBodyBytes);
-  Promise.resolve()
-    .then(() => route.handler(incoming.request))
-    .catch((error: unknown) => refusalFor(error, incoming.isAborted(), log))
-    .then((answer) => {
-      if (!incoming.isAborted()) res.cork(() => write(res, answer));
-    })
-    .catch((err) => log.error({ err }, "an HTTP answer could not be written"));
+/** A request on its way to its route. */
+export interface Arrival extends Exchange {
+  readonly req: UwsRequest;
+  readonly res: UwsResponse;
+  readonly headers: RequestHeaders;
 }
 
-/** Writes an answer whole. */
-export function write(res: UwsResponse, { status, headers = {}, body }: HttpAnswer): void {
-  res.writeStatus(`${status} ${STATUS_CODES[status] ?? ""}`);
-  const all = { "cache-control": "no-store", "x-content-type-options": "nosniff", ...headers };
-  for (const [name, value] of Object.entries(all)) res.writeHeader(name, value);
-  // Nobody wants the rest of a body that is too large.
-  res.end(body, status === 413);
+/** Refuses a request without a look at its body. */
+export function refuse(arrival: Arrival, answer: HttpAnswer): void {
+  let isGone = false;
+  arrival.res.onAborted(() => {
+    isGone = true;
+  });
+  send(arrival, answer, { isAborted: () => isGone, isWhole: () => true });
+}
+
+/** How far a request is. */
+interface Progress {
+  isAborted(): boolean;
+  /** Nothing of its body is missing. */
+  isWhole(): boolean;
+}
+
+/**
+ * Writes an answer unless the peer has gone.
+ *
+ * One with which the connection ends is written a turn later: what has arrived behind the request then finds it unanswered,
+ * and the library closes. Answered at once, it would carry out what is behind, and forget about closing. So is one that
+ * comes before the whole of a body that is listened to: it would never close a connection that is silent from then on.
+ */
+function send(
+  { res, requestId, isHead }: Arrival,
+  answer: HttpAnswer,
+  { isAborted, isWhole }: Progress,
+): void {
+  const now = () => {
+    const close = answer.close === true || !isWhole();
+    if (!isAborted()) res.cork(() => write(res, { ...answer, close }, { requestId, isHead }));
+  };
+  if (answer.close === true || !isWhole()) setImmediate(now);
+  else now();
+}
+
+/** Answers a request by the routes of its path; bodies of more than `maxBodyBytes` are never held. */
+export function serve(
+  { routes, params }: Match,
+  arrival: Arrival,
+  { maxBodyBytes, log }: { maxBodyBytes: number; log: Log },
+): void {
+  const { req, requestId, isHead } = arrival;
+  const method = req.getMethod().toLowerCase();
+  const route = routes.find((candidate) => candidate.method === (isHead ? "get" : method));
+  if (route === undefined) {
+    const allow = routes
+      .map((candidate) => (candidate.method === "get" ? "GET, HEAD" : candidate.method.toUpperCase()))
+      .join(", ");
+    const answer = refusal(405, `${method.toUpperCase()} is not possible here, only ${allow}`);
+    return refuse(arrival, { ...answer, headers: { allow } });
+  }
+  const incoming = receive(arrival, params, maxBodyBytes);
+  Promise.resolve()
+    .then(() => route.handler(incoming.request))
+    .catch((error: unknown) => refusalFor(error, requestId, incoming.isAborted(), log))
+    .then((answer) => send(arrival, answer, incoming))
+    .catch((err) => log.error({ err }, "an HTTP answer could not be written"));
 }
 
 /** An address of a socket as text. */
@@ -89,20 +101,19 @@ export function addressOf(res: UwsResponse): string {
 }
 
 /** Takes everything that is readable only now, and what of the body comes later. */
-function receive(res: UwsResponse, req: UwsRequest, maxBodyBytes: number) {
-  const headers = new Map<string, string>();
-  req.forEach((name, value) => {
-    headers.set(name, value);
-  });
+function receive({ req, res, headers }: Arrival, params: ReadonlyMap<string, string>, maxBodyBytes: number) {
   const chunks: Buffer[] = [];
   let length = 0;
   let aborted = false;
+  let isWhole = !headers.haveBody;
   const whole = new Promise<Buffer>((resolve, reject) => {
     res.onAborted(() => {
       aborted = true;
       reject(new Error("the client went away"));
     });
+    if (isWhole) return resolve(Buffer.alloc(0));
     res.onData((chunk, isLast) => {
+      isWhole ||= isLast;
       length += chunk.byteLength;
       if (length <= maxBodyBytes) chunks.push(Buffer.from(chunk.slice(0)));
       else chunks.length = 0;
@@ -113,6 +124,7 @@ function receive(res: UwsResponse, req: UwsRequest, maxBodyBytes: number) {
   // A route that does not read the body has no use for its failure.
   whole.catch(() => {});
   const request: HttpRequest = {
+    params,
     query: new URLSearchParams(req.getQuery() ?? ""),
     remoteAddress: addressOf(res),
     headers: (name) => headers.get(name.toLowerCase()),
@@ -122,14 +134,19 @@ function receive(res: UwsResponse, req: UwsRequest, maxBodyBytes: number) {
       return bytes;
     },
   };
-  return { request, isAborted: () => aborted };
+  return { request, isAborted: () => aborted, isWhole: () => isWhole };
 }
 
-function refusalFor(error: unknown, aborted: boolean, log: Log): HttpAnswer {
-  if (error instanceof MusterError || error instanceof HttpError) return refusal(error.status, error.message);
-  const ref = randomUUID();
-  if (!aborted) log.error({ err: error, ref }, "an HTTP request failed");
-  return refusal(500, `internal error, see the log under ${ref}`);
+function refusalFor(error: unknown, requestId: string, aborted: boolean, log: Log): HttpAnswer {
+  // Nobody wants the rest of a body that is too large.
+  if (error instanceof HttpError) return { ...refusal(error.status, error.message), close: true };
+  if (error instanceof MusterError) {
+    // A body that is no message is a field like any other that is wrong.
+    const status = error.reason === "parse_error" ? 422 : error.status;
+    return refusal(status, error.message, error.details.issues);
+  }
+  if (!aborted) log.error({ err: error, request_id: requestId }, "an HTTP request failed");
+  return refusal(500, `internal error, see the log under ${requestId}`);
 }
 
 function tooLarge(maxBytes: number): HttpError {

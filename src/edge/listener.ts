@@ -1,10 +1,14 @@
 import type { Log } from "../log.ts";
 import type { Networks } from "../networks.ts";
 import { CLOSE } from "../protocol/close-codes.ts";
-import { type Codec, codecFor, jsonCodec } from "../protocol/codec.ts";
-import { addressOf, type Route, refusal, serve, write } from "./http.ts";
+import { chooseCodec, handshakeFault, SOCKET_PATH, upgradeNeeded } from "./handshake.ts";
+import { type Arrival, addressOf, refuse, serve } from "./http.ts";
+import { refusal, requestIdOf } from "./http-answer.ts";
+import { BrowserCheck, type BrowserRules } from "./origins.ts";
 import { Peers } from "./peers.ts";
+import { RequestHeaders } from "./request-headers.ts";
 import { Rounds, TICK_MS } from "./rounds.ts";
+import { type Route, Router } from "./router.ts";
 import { Strangers } from "./strangers.ts";
 import {
   MOST_BUFFERED_FOR_STRANGER,
@@ -15,7 +19,15 @@ import {
   UwsTransport,
 } from "./transport.ts";
 import { upgrade } from "./upgrades.ts";
-import { EXCLUSIVE_PORT, type ListenSocket, type UwsApp, type UwsBehavior, uws } from "./uws.ts";
+import {
+  EXCLUSIVE_PORT,
+  type ListenSocket,
+  type UwsApp,
+  type UwsBehavior,
+  type UwsRequest,
+  type UwsResponse,
+  uws,
+} from "./uws.ts";
 
 /** One port: WebSockets at `/v1/socket`, HTTP everywhere else. */
 export interface Listener {
@@ -29,12 +41,9 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-export interface ListenOptions {
-  host: string;
+export interface ListenOptions extends BrowserRules {
   /** 0: any free one. */
   port: number;
-  /** Origins of web pages, besides the server's own, that may connect. */
-  allowedOrigins: readonly string[];
   /** Also the limit of HTTP bodies. */
   maxFrameBytes: number;
   /** Waiting bytes with which a socket is too slow a reader. */
@@ -61,6 +70,8 @@ const FRAME_HEADROOM = 65_536;
 const ASK_PART = 2 / 3;
 /** How long a peer that is closed has to read what waits for it, in milliseconds. */
 const PART_WITHIN_MS = 10_000;
+/** How much of a path is said back. */
+const MOST_SAID = 200;
 /** Published bytes between two looks at all sockets for slow readers, as a part of what one may leave waiting. */
 const SWEEP_PART = 8;
 
@@ -72,9 +83,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const strangers =
     options.strangersBehind &&
     new Strangers(options.maxFrameBytes + FRAME_HEADROOM + MOST_BUFFERED_FOR_STRANGER);
+  const browsers = await BrowserCheck.of(options);
   const app = uws.App();
-  app.ws("/v1/socket", socketBehavior(options, sockets, strangers, rounds.now));
-  serveRoutes(app, options);
+  app.ws(SOCKET_PATH, socketBehavior(options, browsers, sockets, strangers, rounds.now));
+  serveRoutes(app, options, browsers);
   const listening = await new Promise<ListenSocket>((resolve, reject) => {
     app.listen(host, port, EXCLUSIVE_PORT, (socket) => {
       if (socket !== false) return resolve(socket);
@@ -117,20 +129,12 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 }
 
 function socketBehavior(
-  {
-    allowedOrigins,
-    maxFrameBytes,
-    maxBufferedBytes,
-    idleTimeoutS,
-    strangersBehind,
-    open,
-    log,
-  }: ListenOptions,
+  { maxFrameBytes, maxBufferedBytes, idleTimeoutS, strangersBehind, open, log }: ListenOptions,
+  browsers: BrowserCheck,
   sockets: Set<UwsTransport>,
   strangers: Strangers | undefined,
   now: TransportParts["now"],
 ): UwsBehavior<SocketData> {
-  const allowed = new Set(allowedOrigins.map((origin) => new URL(origin).origin));
   /** What a session throws must not pass through the library, which ends the process for it. */
   const failed = (err: unknown) => log.error({ err }, "a session failed");
   const guard = (run: () => void) => {
@@ -162,23 +166,26 @@ function socketBehavior(
     idleTimeout: idleTimeoutS,
     sendPingsAutomatically: true,
     upgrade(res, req, context) {
-      const origin = req.getHeader("origin").toLowerCase();
-      const host = req.getHeader("host").toLowerCase();
-      if (origin !== "" && ![`http://${host}`, `https://${host}`].includes(origin) && !allowed.has(origin))
-        return write(
-          res,
-          refusal(403, `the origin ${origin} is not allowed; add it to MUSTER_ALLOWED_ORIGINS`),
-        );
-      const offered = req.getHeader("sec-websocket-protocol");
+      const arrival = arrivalOf(res, req);
+      const { headers } = arrival;
+      const refused =
+        headers.fault ??
+        handshakeFault(headers) ??
+        forbidden(browsers.whyNotHost(headers) ?? browsers.whyNotOrigin(headers));
+      if (refused) return refuse(arrival, refused);
+      const offered = headers.get("sec-websocket-protocol") ?? "";
       const codec = chooseCodec(offered);
       if (codec === undefined)
-        return write(res, refusal(400, "offer the subprotocol muster.v1.json or muster.v1.msgpack, or none"));
+        return refuse(
+          arrival,
+          refusal(400, "offer the subprotocol muster.v1.json or muster.v1.msgpack, or none"),
+        );
       const data: SocketData = {
         codec,
-        bearer: /^Bearer +(\S+)$/i.exec(req.getHeader("authorization"))?.[1],
-        peer: peers?.keyOf(addressOf(res), req.getHeader("x-forwarded-for")) ?? "",
+        bearer: /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1],
+        peer: peers?.keyOf(addressOf(res), headers.get("x-forwarded-for") ?? "") ?? "",
       };
-      upgrade(res, req, { data, protocol: offered === "" ? "" : codec.subprotocol, context, strangers });
+      upgrade(res, arrival, { data, protocol: offered === "" ? "" : codec.subprotocol, context, strangers });
     },
     open(ws) {
       const data = ws.getUserData();
@@ -224,22 +231,28 @@ function socketBehavior(
   };
 }
 
-/** The first offered that we know; JSON when none is offered; undefined when only unknown ones are. */
-function chooseCodec(offered: string): Codec | undefined {
-  if (offered === "") return jsonCodec;
-  for (const name of offered.split(",")) {
-    const codec = codecFor(name.trim());
-    if (codec !== undefined) return codec;
-  }
-  return undefined;
+const forbidden = (why: string | undefined) => (why === undefined ? undefined : refusal(403, why));
+
+function arrivalOf(res: UwsResponse, req: UwsRequest): Arrival {
+  const headers = new RequestHeaders(req);
+  const requestId = requestIdOf(headers.get("x-request-id"));
+  return { res, req, headers, requestId, isHead: req.getMethod().toLowerCase() === "head" };
 }
 
-function serveRoutes(app: UwsApp, { routes, maxFrameBytes, log }: ListenOptions): void {
-  for (const path of new Set(routes.map((route) => route.path))) {
-    const here = routes.filter((route) => route.path === path);
-    app.any(path, (res, req) => serve(here, res, req, { maxBodyBytes: maxFrameBytes, log }));
-  }
-  app.any("/*", (res, req) =>
-    write(res, refusal(404, `there is nothing at ${req.getUrl()}; WebSockets connect to /v1/socket`)),
-  );
+function serveRoutes(
+  app: UwsApp,
+  { routes, maxFrameBytes, log }: ListenOptions,
+  browsers: BrowserCheck,
+): void {
+  const router = new Router([...routes, { method: "get", path: SOCKET_PATH, handler: upgradeNeeded }]);
+  app.any("/*", (res, req) => {
+    const arrival = arrivalOf(res, req);
+    const refused = arrival.headers.fault ?? forbidden(browsers.whyNotHost(arrival.headers));
+    if (refused) return refuse(arrival, refused);
+    const path = req.getUrl();
+    const match = router.match(path);
+    if (match) return serve(match, arrival, { maxBodyBytes: maxFrameBytes, log });
+    const said = JSON.stringify(path.slice(0, MOST_SAID));
+    refuse(arrival, refusal(404, `there is nothing at ${said}; WebSockets connect to ${SOCKET_PATH}`));
+  });
 }

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { MetricsAccess } from "./metrics-access.ts";
+import { BrowserCheck, type BrowserRules } from "./origins.ts";
 
 /** Connections at a time: a few who scrape. Others wait in the system's own queue. */
 const MOST_CONNECTIONS = 64;
@@ -15,8 +16,7 @@ interface Answer {
   text: string;
 }
 
-interface Needs {
-  host: string;
+interface Needs extends BrowserRules {
   /** 0: any free one. */
   port: number;
   metrics: Metrics;
@@ -35,8 +35,9 @@ export interface MetricsListener {
 /** Takes the port. Rejects with an Error for people when that cannot be. */
 export async function listenForMetrics(needs: Needs): Promise<MetricsListener> {
   const { host, port, log } = needs;
+  const browsers = await BrowserCheck.of(needs);
   const server = createServer({ maxHeaderSize: MOST_HEADER_BYTES }, (request, response) => {
-    void answer(needs, request)
+    void answer(needs, browsers, request)
       .catch((error): Answer => {
         log.error({ err: error }, "the figures could not be told");
         return refusal(500, "internal error, see the log");
@@ -70,24 +71,30 @@ export async function listenForMetrics(needs: Needs): Promise<MetricsListener> {
   };
 }
 
-async function answer({ metrics, access, isReady }: Needs, request: IncomingMessage): Promise<Answer> {
+async function answer(
+  { metrics, access, isReady }: Needs,
+  browsers: BrowserCheck,
+  request: IncomingMessage,
+): Promise<Answer> {
+  const header = (name: string) => {
+    const value = request.headers[name];
+    return Array.isArray(value) ? value.join(", ") : value;
+  };
+  const why = browsers.whyNotHost({ get: header });
+  if (why !== undefined) return refusal(403, why);
   if (request.method !== "GET" && request.method !== "HEAD")
     return refusal(405, "only GET and HEAD are possible here");
   const [path] = (request.url ?? "").split("?");
   if (path === "/healthz") return { status: 200, text: JSON.stringify({ ok: true, status: "ok" }) };
   if (path === "/readyz") {
-    const why = await isReady();
-    return why === null ? { status: 200, text: JSON.stringify({ status: "ready" }) } : refusal(503, why);
+    const missing = await isReady();
+    return missing === null
+      ? { status: 200, text: JSON.stringify({ status: "ready" }) }
+      : refusal(503, missing);
   }
   if (path !== "/metrics") return refusal(404, "here are /metrics, /healthz and /readyz only");
-  const why = access({
-    remoteAddress: request.socket.remoteAddress ?? "",
-    headers: (name) => {
-      const value = request.headers[name];
-      return Array.isArray(value) ? value.join(", ") : value;
-    },
-  });
-  if (why !== null) return refusal(403, why);
+  const denied = access({ remoteAddress: request.socket.remoteAddress ?? "", headers: header });
+  if (denied !== null) return refusal(403, denied);
   return { status: 200, type: metrics.contentType, text: await metrics.text() };
 }
 

@@ -1,7 +1,8 @@
-import { refusal, write } from "./http.ts";
+import type { Arrival } from "./http.ts";
+import { refusal, write } from "./http-answer.ts";
 import type { Strangers } from "./strangers.ts";
 import type { SocketData } from "./transport.ts";
-import type { UpgradeContext, UwsRequest, UwsUpgrade } from "./uws.ts";
+import type { UpgradeContext, UwsUpgrade } from "./uws.ts";
 
 /**
  * Makes a WebSocket of a request that may become one: now, or once there is a place for one more stranger.
@@ -10,7 +11,7 @@ import type { UpgradeContext, UwsRequest, UwsUpgrade } from "./uws.ts";
  */
 export function upgrade(
   res: UwsUpgrade<SocketData>,
-  req: UwsRequest,
+  { headers, ...exchange }: Arrival,
   {
     data,
     protocol,
@@ -18,8 +19,8 @@ export function upgrade(
     strangers,
   }: { data: SocketData; protocol: string; context: UpgradeContext; strangers: Strangers | undefined },
 ): void {
-  const key = req.getHeader("sec-websocket-key");
-  const extensions = req.getHeader("sec-websocket-extensions");
+  const key = headers.get("sec-websocket-key") ?? "";
+  const extensions = headers.get("sec-websocket-extensions") ?? "";
   const grant = () => res.upgrade(data, key, protocol, extensions, context);
   if (strangers === undefined || strangers.admits(data.peer)) return grant();
   let isGone = false;
@@ -28,7 +29,7 @@ export function upgrade(
     refuse: () => {
       if (isGone) return;
       isGone = true;
-      res.cork(() => write(res, { ...busy, headers: { ...busy.headers, "retry-after": "1" } }));
+      res.cork(() => write(res, busy, exchange));
     },
   });
   if (isGone) return;
@@ -38,4 +39,7 @@ export function upgrade(
   });
 }
 
-const busy = refusal(503, "too many sockets without a good token wait here; come again in a second");
+const busy = {
+  ...refusal(503, "too many sockets without a good token wait here; come again in a second"),
+  headers: { "retry-after": "1" },
+};

@@ -24,6 +24,8 @@ type Upgrade = (req: IncomingMessage, connection: Duplex, head: Buffer) => void;
 const EVERYTHING = "/*";
 /** How long a peer has to close its side too, in milliseconds. */
 const PARTED_AFTER_MS = 8_000;
+/** How long a request may take to arrive, and how often that is looked at, in milliseconds. */
+const ARRIVAL = { headersTimeout: 8_000, requestTimeout: 8_000, connectionsCheckingInterval: 1_000 };
 
 function createApp(): UwsApp {
   const routes = new Map<string, Handler>();
@@ -31,15 +33,28 @@ function createApp(): UwsApp {
   const topics = new Map<string, Set<WebSocket>>();
   const open = new Set<WebSocket>();
   const pacers: NodeJS.Timeout[] = [];
-  const server = createServer((req, res) => {
+  const handle = (req: IncomingMessage, res: ServerResponse) => {
     const handler = routes.get(pathOf(req)) ?? routes.get(EVERYTHING);
     handler?.(response(req, res), request(req));
+  };
+  const unanswered = new WeakMap<Duplex, number>();
+  const server = createServer(ARRIVAL, (req, res) => {
+    const { socket } = req;
+    const before = unanswered.get(socket) ?? 0;
+    unanswered.set(socket, before + 1);
+    res.once("close", () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
+    if (req.httpVersion !== "1.1") return refuse(res, 505);
+    // One at a time, like the native servers: else one connection could have any number at work.
+    if (before > 0) return refuse(res, 400);
+    handle(req, res);
   });
   server.on("upgrade", (req: IncomingMessage, connection: Duplex, head: Buffer) => {
     connection.on("error", () => connection.destroy());
+    if (req.httpVersion !== "1.1") return refuse(rawResponse(req), 505);
     const upgrade = upgrades.get(pathOf(req));
-    if (upgrade !== undefined) return upgrade(req, connection, head);
-    routes.get(EVERYTHING)?.(response(req, rawResponse(req)), request(req));
+    if (upgrade !== undefined && asksForWebSocket(req)) return upgrade(req, connection, head);
+    connection.unshift(Buffer.concat([withoutUpgrade(req), head]));
+    server.emit("connection", connection);
   });
 
   const app: UwsApp = {
@@ -182,6 +197,24 @@ function endTheSilent(open: Set<WebSocket>, seconds: number): NodeJS.Timeout {
   return pace.unref();
 }
 
+function asksForWebSocket({ method, headers }: IncomingMessage): boolean {
+  return method === "GET" && headers.upgrade?.toLowerCase() === "websocket";
+}
+
+/** The head of a request as it came, without the wish for another protocol: servers may answer by this one. */
+function withoutUpgrade({ method, url, rawHeaders }: IncomingMessage): Buffer {
+  const lines = [`${method} ${url} HTTP/1.1`];
+  for (let at = 0; at < rawHeaders.length; at += 2)
+    if (!/^(?:connection|upgrade|http2-settings)$/i.test(rawHeaders[at] ?? ""))
+      lines.push(`${rawHeaders[at]}: ${rawHeaders[at + 1]}`);
+  return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
+}
+
+function refuse(res: ServerResponse, status: number): void {
+  res.writeHead(status, { connection: "close" });
+  res.end();
+}
+
 function rawResponse(req: IncomingMessage): ServerResponse {
   const res = new ServerResponse(req);
   res.assignSocket(req.socket);
@@ -198,7 +231,9 @@ function request(req: IncomingMessage): UwsRequest {
     getUrl: () => pathOf(req),
     getQuery: () => (req.url ?? "").split("?").slice(1).join("?"),
     forEach(each) {
-      for (const name of Object.keys(req.headers)) each(name, header(name));
+      const { rawHeaders } = req;
+      for (let at = 0; at < rawHeaders.length; at += 2)
+        each((rawHeaders[at] ?? "").toLowerCase(), rawHeaders[at + 1] ?? "");
     },
   };
 }
@@ -217,6 +252,10 @@ function response(req: IncomingMessage, res: ServerResponse): UwsResponse {
       if (closeConnection) res.setHeader("connection", "close");
       res.end(body);
       return self;
+    },
+    endWithoutBody(reportedLength, closeConnection) {
+      if (reportedLength !== undefined) res.setHeader("content-length", reportedLength);
+      return self.end("", closeConnection === true);
     },
     cork(write) {
       write();

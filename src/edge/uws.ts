@@ -76,6 +76,11 @@ export interface UwsResponse {
   writeStatus(status: string): UwsResponse;
   writeHeader(name: string, value: string): UwsResponse;
   end(body: string | Uint8Array, closeConnection: boolean): UwsResponse;
+  /**
+   * Sends the headers alone. A length that is reported here and not sent is waited for, and the connection is never done:
+   * a length other than 0 is written as a header.
+   */
+  endWithoutBody(reportedLength?: 0, closeConnection?: boolean): UwsResponse;
   cork(write: () => void): UwsResponse;
   onAborted(handler: () => void): UwsResponse;
   /** The chunk is valid during the call only. */

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { WebSocket } from "ws";
 import { type Listener, type ListenOptions, listen } from "../../src/edge/listener.ts";
 import type { SessionHandler, Transport } from "../../src/edge/transport.ts";
+import { Origin } from "../../src/origin.ts";
 
 export const silent = pino({ level: "silent" });
 export const ignore: SessionHandler = { message() {}, drained() {}, closed() {} };
@@ -13,6 +14,8 @@ export async function start(t: TestContext, options: Partial<ListenOptions> = {}
     host: "127.0.0.1",
     port: 0,
     allowedOrigins: [],
+    allowedHosts: [],
+    publicOrigin: undefined,
     maxFrameBytes: 1_000,
     maxBufferedBytes: 1_000_000,
     idleTimeoutS: 30,
@@ -88,4 +91,12 @@ export async function closing(socket: WebSocket): Promise<{ code: number; reason
 export async function received(socket: WebSocket): Promise<string | Buffer> {
   const [data, isBinary] = await once(socket, "message");
   return isBinary ? data : String(data);
+}
+
+export function origins(...texts: string[]): Origin[] {
+  return texts.map((text) => {
+    const origin = Origin.parse(text);
+    if (origin === undefined) throw new Error(`${text} is no origin`);
+    return origin;
+  });
 }
