@@ -1,8 +1,9 @@
 import type { Seal } from "../auth/seal.ts";
 import { gatewayTokenPlace } from "../auth/sealed-places.ts";
 import type { AgentRow } from "../store/agent-rows.ts";
+import type { RosterRow } from "../store/agents.ts";
 import type { GatewayRow } from "../store/gateways.ts";
-import type { AgentBrief, GatewayBrief } from "./driver.ts";
+import type { AgentBrief, GatewayBrief, RosterBrief } from "./driver.ts";
 
 /** What drivers are told of a gateway. */
 export function gatewayBrief(gateway: GatewayRow, seal: Seal): GatewayBrief {
@@ -18,16 +19,23 @@ export function gatewayBrief(gateway: GatewayRow, seal: Seal): GatewayBrief {
   };
 }
 
-/** What drivers are told of an agent. */
-export function agentBrief(agent: AgentRow, board: AgentBrief["board"]): AgentBrief {
+/** What a gateway's own list of agents needs of one. */
+export function rosterBrief(agent: RosterRow): RosterBrief {
   return {
-    id: agent.id,
     name: agent.name,
     slug: agent.slug,
     sessionKey: agent.openclaw_session_id,
     isMain: agent.is_gateway_main,
-    isLead: agent.is_board_lead,
     heartbeatConfig: agent.heartbeat_config,
+  };
+}
+
+/** What drivers are told of an agent. */
+export function agentBrief(agent: AgentRow, board: AgentBrief["board"]): AgentBrief {
+  return {
+    ...rosterBrief(agent),
+    id: agent.id,
+    isLead: agent.is_board_lead,
     identityProfile: agent.identity_profile,
     identityTemplate: agent.identity_template,
     soulTemplate: agent.soul_template,

@@ -16,6 +16,9 @@ export interface AgentBrief {
   board: { id: string; name: string; objective: string | null } | null;
 }
 
+/** What a gateway's own list of agents needs of one. */
+export type RosterBrief = Pick<AgentBrief, "name" | "slug" | "sessionKey" | "isMain" | "heartbeatConfig">;
+
 export interface GatewayBrief {
   id: string;
   organizationId: string;

@@ -1,5 +1,5 @@
 import type { ChatEntry, GatewayLink } from "../protocol/gateway-links.ts";
-import type { AgentBrief, GatewayBrief } from "./driver.ts";
+import type { AgentBrief, GatewayBrief, RosterBrief } from "./driver.ts";
 
 /** An agent as a gateway has it, or as it should have it. Null: the gateway does not say, or has none of its own. */
 export interface RosterEntry {
@@ -33,10 +33,10 @@ export interface RemoteGateways {
   /** A gateway was made, or its settings were changed: its link follows. Other kinds than ours are ignored. */
   changed(gateway: GatewayBrief & { kind: string }): void;
   removed(gatewayId: string): void;
-  /** Every agent that the gateway has. Throws GatewayError. */
-  inventory(gateway: GatewayBrief): Promise<RosterEntry[]>;
+  /** Every agent that the gateway has, by the gateway's own ids. There can be very many. Throws GatewayError. */
+  inventory(gateway: GatewayBrief): Promise<Map<string, RosterEntry>>;
   /** How the gateway should have an agent. */
-  wanted(agent: AgentBrief, gateway: GatewayBrief): RosterEntry;
+  wanted(agent: RosterBrief, gateway: GatewayBrief): RosterEntry;
   /**
    * Sends a message into the agent's session; its reply comes as reports. The same key again sends nothing. Throws
    * GatewayError.

@@ -87,6 +87,8 @@ export const gatewayMethods = {
     result: z.object({
       imported: z.array(agent),
       skipped: z.array(z.object({ id: z.string(), name: z.string().nullable(), reason: z.string() })),
+      /** Agents there that this answer has no room for; another `gateway.import` goes on with them. Left out: none. */
+      more: z.number().int().optional(),
     }),
   },
   "gateway.diff": {
@@ -101,6 +103,8 @@ export const gatewayMethods = {
           found: rosterFact,
         }),
       ),
+      /** Differences that this answer has no room for. Left out: none. */
+      more: z.number().int().optional(),
     }),
   },
   "gateway.delete": { params: z.strictObject({ gateway_id: id }), result: z.object({ ok: z.literal(true) }) },

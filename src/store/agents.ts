@@ -51,9 +51,29 @@ export async function findAgentBySession(
   return row;
 }
 
-/** The agents of a gateway, in no order. */
-export function readAgentsOfGateway(database: Queries, gatewayId: string): Promise<AgentRow[]> {
-  return database<AgentRow[]>`${from(database)} where a.gateway_id = ${gatewayId}`;
+/** Agents that are read at a time where all of a gateway are gone through. */
+const ROSTER_BATCH = 500;
+
+/** What there is of an agent in its gateway's list, and where that list has it. */
+export type RosterRow = Pick<
+  AgentRow,
+  "id" | "name" | "slug" | "openclaw_session_id" | "is_gateway_main" | "heartbeat_config"
+>;
+
+/** All agents of a gateway, by their ids, some at a time. */
+export async function* readAgentsOfGateway(
+  database: Queries,
+  gatewayId: string,
+): AsyncGenerator<RosterRow[]> {
+  for (let after: string | undefined; ; ) {
+    const rows: RosterRow[] = await database<RosterRow[]>`
+      select id, name, slug, openclaw_session_id, is_gateway_main, heartbeat_config from agents
+      where gateway_id = ${gatewayId} ${after === undefined ? database`` : database`and id > ${after}`}
+      order by id limit ${ROSTER_BATCH}`;
+    if (rows.length > 0) yield rows;
+    if (rows.length < ROSTER_BATCH) return;
+    after = rows.at(-1)?.id;
+  }
 }
 
 /** The agents of a gateway whose work there was given up, or waits to be tried again. */

@@ -17,7 +17,11 @@ const LOOK_MS = [100, 200, 400, 800, 1_000, 1_500, 2_000, 2_000, 2_000] as const
 const SESSION_KEY = /^agent:([^:]+):(.+)$/;
 
 /** The id by which a gateway knows an agent. Throws GatewayError for a main session key that names none. */
-export function gatewayAgentId({ isMain, slug, sessionKey }: AgentBrief): string {
+export function gatewayAgentId({
+  isMain,
+  slug,
+  sessionKey,
+}: Pick<AgentBrief, "isMain" | "slug" | "sessionKey">): string {
   if (!isMain) return slug;
   const id = SESSION_KEY.exec(sessionKey)?.[1];
   if (id) return id;
@@ -28,7 +32,10 @@ export function gatewayAgentId({ isMain, slug, sessionKey }: AgentBrief): string
 }
 
 /** The folder of an agent's workspace, as the gateway's machine names it. Throws GatewayError where there is no root. */
-export function workspaceOf(agent: AgentBrief, { name, workspaceRoot }: GatewayBrief): string {
+export function workspaceOf(
+  agent: Parameters<typeof gatewayAgentId>[0],
+  { name, workspaceRoot }: GatewayBrief,
+): string {
   if (workspaceRoot === null)
     throw new GatewayError(`The gateway ${name} has no workspace_root`, { transient: false });
   return `${workspaceRoot.replace(/\/+$/, "")}/workspace-${gatewayAgentId(agent)}`;

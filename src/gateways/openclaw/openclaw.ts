@@ -3,10 +3,11 @@ import type { Seal } from "../../auth/seal.ts";
 import type { Clock } from "../../clock.ts";
 import type { GatewayHosts } from "../../gateway-hosts.ts";
 import type { Log } from "../../log.ts";
+import { forEachInSlices } from "../../slices.ts";
 import type { Database } from "../../store/database.ts";
 import { readUnsupportedFiles, rememberUnsupportedFile } from "../../store/gateway-links.ts";
 import { type Driver, type GatewayBrief, GatewayError, type Work } from "../driver.ts";
-import type { GatewayReports, RemoteGateways } from "../remote.ts";
+import type { GatewayReports, RemoteGateways, RosterEntry } from "../remote.ts";
 import type { RenderTemplate } from "../templates/workspace.ts";
 import {
   ensureAgent,
@@ -263,12 +264,17 @@ export function createOpenClaw({
       const ask = asking(gateway);
       const agents = await listGatewayAgents(ask);
       const config = await readGatewayConfig(ask, versionOf(gateway.id));
-      return agents.map((agent) => ({
-        ...agent,
-        name: textOf(config.entries.get(agent.id)?.name) ?? agent.name,
-        workspace: textOf(config.entries.get(agent.id)?.workspace) ?? agent.workspace,
-        heartbeat: heartbeatIn(config, agent.id),
-      }));
+      const found = new Map<string, RosterEntry>();
+      await forEachInSlices(agents, (agent) => {
+        const entry = config.entries.get(agent.id);
+        found.set(agent.id, {
+          ...agent,
+          name: textOf(entry?.name) ?? agent.name,
+          workspace: textOf(entry?.workspace) ?? agent.workspace,
+          heartbeat: heartbeatIn(config, agent.id),
+        });
+      });
+      return found;
     },
 
     wanted(agent, gateway) {
