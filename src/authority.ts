@@ -1,5 +1,6 @@
 import { isIPv4, isIPv6, SocketAddress } from "node:net";
 import { domainToASCII } from "node:url";
+import { wholeNumber } from "./whole-number.ts";
 
 /** A host, and the port when one is named: what stands behind `://` in an address, and in a request's `Host`. */
 export interface Authority {
@@ -26,9 +27,8 @@ export function parseAuthority(text: string): Authority | undefined {
   if (hostText === undefined) return undefined;
   const host = hostText.startsWith("[") ? ipv6(hostText.slice(1, -1)) : name(hostText);
   if (host === undefined) return undefined;
-  if (portText === undefined) return { host, port: undefined };
-  const port = Number(portText);
-  return port <= 65_535 ? { host, port } : undefined;
+  const port = wholeNumber(portText);
+  return port !== undefined && port > 65_535 ? undefined : { host, port };
 }
 
 /** The address when the host is one, without brackets. What stands for an IPv4 address in IPv6 is that address. */

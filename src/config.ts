@@ -6,18 +6,20 @@ import { GatewayHosts } from "./gateway-hosts.ts";
 import { Networks } from "./networks.ts";
 import { Origin, whyNoOrigin } from "./origin.ts";
 import { durationSchema } from "./protocol/duration.ts";
+import { wholeNumber } from "./whole-number.ts";
 
 const duration = (fallback: string) => z.string().default(fallback).pipe(durationSchema);
 const flag = z
   .enum(["on", "off", "true", "false", "1", "0"])
   .transform((word) => ["on", "true", "1"].includes(word));
 const number = (least: number, most: number) =>
-  z
-    .string()
-    .refine((text) => /^\d+$/.test(text) && Number(text) >= least && Number(text) <= most, {
-      message: `must be a whole number from ${least} to ${most}`,
-    })
-    .transform(Number);
+  z.string().transform((text, context) => {
+    const number = wholeNumber(text);
+    if (number !== undefined && number >= least && number <= most) return number;
+    const message = `must be a whole number from ${least} to ${most}`;
+    context.issues.push({ code: "custom", input: text, message });
+    return z.NEVER;
+  });
 const whole = (fallback: number, least: number, most: number) =>
   z.string().default(String(fallback)).pipe(number(least, most));
 /** What stands between commas. */

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
+import { wholeNumber } from "./whole-number.ts";
 
 /** How much a connection insists on TLS; the words are libpq's, and so is what they mean. */
 export type TlsMode = (typeof TLS_MODES)[number];
@@ -110,8 +111,8 @@ function place(text: string): { host: string; port: number } {
       `has a host that is neither a name nor an IPv4 address: it must be like ${SHAPE}`,
     );
   if (portText === undefined || portText === "") return { host, port: DEFAULT_PORT };
-  const port = Number(portText);
-  if (!/^\d{1,5}$/.test(portText) || port < 1 || port > MAX_PORT)
+  const port = wholeNumber(portText);
+  if (port === undefined || port < 1 || port > MAX_PORT)
     throw new DatabaseUrlError(
       `has no port from 1 to ${MAX_PORT} after its host (in a password, / is written %2F, ? %3F, # %23 and @ %40)`,
     );

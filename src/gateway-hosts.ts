@@ -1,4 +1,5 @@
 import { BlockList, isIP } from "node:net";
+import { wholeNumber } from "./whole-number.ts";
 
 /** Addresses that no gateway has unless they are named: this host itself, link-local and cloud metadata, multicast, reserved. */
 const SPECIAL = [
@@ -107,8 +108,8 @@ function rangeOf(entry: string): Range | undefined {
   const version = isIP(address);
   if (version === 0 || more.length > 0 || address.includes("%")) return undefined;
   const bits = version === 4 ? 32 : 128;
-  if (prefix !== undefined && (!/^\d{1,3}$/.test(prefix) || Number(prefix) > bits)) return undefined;
-  const length = prefix === undefined ? bits : Number(prefix);
+  const length = prefix === undefined ? bits : wholeNumber(prefix);
+  if (length === undefined || length > bits) return undefined;
   const real = unwrapped(address);
   if (real === address) return { address, family: version === 4 ? "ipv4" : "ipv6", prefix: length };
   return length < 96 ? undefined : { address: real, family: "ipv4", prefix: length - 96 };
@@ -156,7 +157,7 @@ function isWithin(inner: Range, outer: Range): boolean {
 
 const SPECIAL_RANGES = SPECIAL.map((text): Range => {
   const [address = "", prefix] = text.split("/");
-  return { address, family: isIP(address) === 6 ? "ipv6" : "ipv4", prefix: Number(prefix) };
+  return { address, family: isIP(address) === 6 ? "ipv6" : "ipv4", prefix: wholeNumber(prefix) ?? 0 };
 });
 const SPECIAL_LIST = new BlockList();
 for (const range of SPECIAL_RANGES) add(SPECIAL_LIST, range);

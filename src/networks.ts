@@ -1,4 +1,5 @@
 import { BlockList, isIP } from "node:net";
+import { wholeNumber } from "./whole-number.ts";
 
 /** Addresses, by ones of their own and by ranges like 10.0.0.0/8. */
 export class Networks {
@@ -10,10 +11,11 @@ export class Networks {
       const [address = "", prefix, ...more] = entry.split("/");
       const version = isIP(address);
       const bits = version === 4 ? 32 : 128;
-      const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
-      if (version === 0 || address.includes("%") || !isPrefix || more.length > 0)
+      const length = prefix === undefined ? bits : wholeNumber(prefix);
+      const isRange = length !== undefined && length <= bits && more.length === 0;
+      if (version === 0 || address.includes("%") || !isRange)
         throw new Error(`${entry} is neither an address nor a range like 10.0.0.0/8`);
-      this.#list.addSubnet(address, Number(prefix ?? bits), version === 4 ? "ipv4" : "ipv6");
+      this.#list.addSubnet(address, length, version === 4 ? "ipv4" : "ipv6");
     }
   }
 

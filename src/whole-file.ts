@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { link, lstat, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { wholeNumber } from "./whole-number.ts";
 
 export interface WholeFileOptions {
   /** Permissions, whatever the umask and the file before it say. Only the owner reads it unless said otherwise. */
@@ -81,8 +82,8 @@ async function removeDrafts(path: string): Promise<void> {
   const start = `${basename(path)}.`;
   for (const name of await readdir(folder)) {
     if (!name.startsWith(start)) continue;
-    const [, pid] = /^(\d+)\.new$/.exec(name.slice(start.length)) ?? [];
-    if (pid !== undefined && (Number(pid) === process.pid || !isAlive(Number(pid))))
+    const pid = wholeNumber(/^(\d+)\.new$/.exec(name.slice(start.length))?.[1]);
+    if (pid !== undefined && (pid === process.pid || !isAlive(pid)))
       await rm(join(folder, name), { force: true });
   }
 }

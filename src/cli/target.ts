@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
 import { type Client, type ClientOptions, connect, MusterError } from "../client/index.ts";
+import { Origin } from "../origin.ts";
 import { version } from "../package-root.ts";
 import { PROGRAM } from "./program.ts";
 import { readTokenFile } from "./token-file.ts";
@@ -85,31 +87,32 @@ export async function openClient(
 /** A kept token goes only to the server that it was kept for. */
 function keptToken(url: string, environment: Environment): string | undefined {
   const kept = readCredentials(environment);
-  return kept !== undefined && placeOf(kept.url) === placeOf(url) ? kept.token : undefined;
+  const place = kept && placeOf(kept.url);
+  return place?.is(placeOf(url)) ? kept?.token : undefined;
 }
 
-/** Host, port and whether it is encrypted: `ws` is to `http` as `wss` is to `https`. */
-function placeOf(url: string): string {
-  if (!URL.canParse(url)) return url;
-  const { protocol, hostname, port } = new URL(url);
-  const isSecure = SECURE.has(protocol);
-  return `${isSecure ? "https" : "http"}://${hostname}:${port || (isSecure ? "443" : "80")}`;
+/** Host, port and whether it is encrypted: `ws` is to `http` as `wss` is to `https`. Undefined: no server's address. */
+function placeOf(url: string): Origin | undefined {
+  if (!URL.canParse(url)) return undefined;
+  const { protocol, host } = new URL(url);
+  const scheme = { "http:": "http", "ws:": "http", "https:": "https", "wss:": "https" }[protocol];
+  return scheme === undefined ? undefined : Origin.of(scheme, host);
 }
 
 /** Whether one URL is the encrypted way to the host that the other names unencrypted. */
 function isSecureFormOf(known: string, url: string): boolean {
-  if (!URL.canParse(known) || !URL.canParse(url)) return false;
-  const [one, other] = [new URL(known), new URL(url)];
-  return one.hostname === other.hostname && SECURE.has(one.protocol) && !SECURE.has(other.protocol);
+  const [one, other] = [placeOf(known), placeOf(url)];
+  return one?.scheme === "https" && other?.scheme === "http" && one.authority.host === other.authority.host;
 }
 
 function isLoopback(url: string): boolean {
-  if (!URL.canParse(url)) return false;
-  const { hostname } = new URL(url);
-  return hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+  const host = placeOf(url)?.authority.host;
+  return (
+    host === "localhost" ||
+    host === "[::1]" ||
+    (host !== undefined && isIPv4(host) && host.startsWith("127."))
+  );
 }
-
-const SECURE = new Set(["https:", "wss:"]);
 
 function credentialsPath(environment: Environment): string {
   return join(environment.MUSTER_DATA_DIR || ".muster", "credentials.json");

@@ -1,3 +1,4 @@
+import { wholeNumber } from "../whole-number.ts";
 import { type HttpAnswer, refusal } from "./http-answer.ts";
 import type { UwsRequest } from "./uws.ts";
 
@@ -37,7 +38,7 @@ export class RequestHeaders {
 
   /** Whether bytes follow that belong to this request. */
   get haveBody(): boolean {
-    return this.has("transfer-encoding") || Number(this.get("content-length") ?? 0) > 0;
+    return this.has("transfer-encoding") || (wholeNumber(this.get("content-length")) ?? 0) > 0;
   }
 
   /**
@@ -54,7 +55,7 @@ export class RequestHeaders {
       return closing(400, "a body has either a content-length or a transfer-encoding, not both");
     if (coding !== undefined && coding.toLowerCase() !== "chunked")
       return closing(501, "the transfer-encoding is not known: only chunked is");
-    if (length !== undefined && !/^\d{1,15}$/.test(length))
+    if (length !== undefined && wholeNumber(length) === undefined)
       return closing(400, "the content-length must be a number of bytes");
     return undefined;
   }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { wholeNumber } from "../whole-number.ts";
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const PART = /(\d+)(ms|s|m|h|d)/g;
@@ -8,8 +9,11 @@ const WHOLE = /^(?:\d+(?:ms|s|m|h|d))+$/;
 export function parseDuration(text: string): number | undefined {
   if (text.length > 64 || !WHOLE.test(text)) return undefined;
   let total = 0;
-  for (const [, count, unit] of text.matchAll(PART))
-    total += Number(count) * UNIT_MS[unit as keyof typeof UNIT_MS];
+  for (const [, digits, unit] of text.matchAll(PART)) {
+    const count = wholeNumber(digits);
+    if (count === undefined) return undefined;
+    total += count * UNIT_MS[unit as keyof typeof UNIT_MS];
+  }
   return Number.isSafeInteger(total) ? total : undefined;
 }
 

@@ -1,3 +1,4 @@
+import { wholeNumber } from "../whole-number.ts";
 /**
  * A place in a list, as it is before anybody outside sees it: what stands there may tell of other organizations, so that it
  * leaves the server sealed only.
@@ -36,6 +37,7 @@ export function placeOfArrived({ seq }: { seq: number }): Place {
 
 /** The entry's number of arrival. Throws for a place of another kind of list. */
 export function arrivedAt({ place }: Place): number {
-  if (!/^\d{19}$/.test(place)) throw new Error("this is a place in another kind of list");
-  return Number(place);
+  const number = place.length === DIGITS ? wholeNumber(place.replace(/^0+(?=\d)/, "")) : undefined;
+  if (number === undefined) throw new Error("this is a place in another kind of list");
+  return number;
 }

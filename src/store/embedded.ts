@@ -29,6 +29,7 @@ export interface EmbeddedOptions {
 export interface EmbeddedPostgres {
   /** Of the database `muster`, which exists. */
   url: string;
+  port: number;
   pid: number;
   /** Resolves when Postgres ends without having been asked to by `stop`, with how it ended. */
   exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
@@ -94,7 +95,7 @@ export async function startEmbedded(given: EmbeddedOptions): Promise<EmbeddedPos
       await stop.run();
       throw error;
     }
-    return { url: `${url}/${NAME}`, pid: child.pid ?? 0, exited, stop: stop.run };
+    return { url: `${url}/${NAME}`, port, pid: child.pid ?? 0, exited, stop: stop.run };
   } catch (error) {
     unlock();
     throw error;

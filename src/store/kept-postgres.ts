@@ -22,8 +22,7 @@ export interface KeptPostgres {
 export async function keepEmbedded({ dataDir, log }: { dataDir: string; log: Log }): Promise<KeptPostgres> {
   const onLog = (line: string) => log.debug(line);
   let current = await startEmbedded({ dataDir, onLog });
-  const { url } = current;
-  const port = Number(new URL(url).port);
+  const { url, port } = current;
   const stopping = new AbortController();
   let restarting: Promise<void> | undefined;
   let failures = 0;

@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { packageRoot } from "../package-root.ts";
+import { wholeNumber } from "../whole-number.ts";
 import { type Database, isUnavailable, type Transaction } from "./database.ts";
 
 /** Any number that no other program takes a lock with. */
@@ -87,10 +88,11 @@ async function readMigrations(folder: string): Promise<Migration[]> {
     .filter((file) => file.endsWith(".sql"))
     .sort()
     .map((file) => {
-      const [, number, name] = FILE_NAME.exec(file) ?? [];
+      const [, digits, name] = FILE_NAME.exec(file) ?? [];
+      const number = wholeNumber(digits);
       if (number === undefined || name === undefined)
         throw new Error(`${join(folder, file)}: a migration is named NNNN_name.sql`);
-      return { number: Number(number), name, path: join(folder, file) };
+      return { number, name, path: join(folder, file) };
     });
   migrations.forEach(({ number, path }, index) => {
     if (number === index) throw new Error(`${path}: the number ${number} is there twice`);

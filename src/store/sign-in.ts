@@ -1,3 +1,4 @@
+import { wholeNumber } from "../whole-number.ts";
 /** What answers is no Postgres, or asks for what the client cannot give. */
 export class SignInError extends Error {
   override name = "SignInError";
@@ -67,8 +68,8 @@ export class SignIn {
         if (SCRAM_OFFER.test(words)) return;
         break;
       case 11: {
-        const iterations = Number(SCRAM_CHALLENGE.exec(words)?.[1] ?? 0);
-        if (iterations >= 1 && iterations <= MOST_ITERATIONS) return;
+        const iterations = wholeNumber(SCRAM_CHALLENGE.exec(words)?.[1]);
+        if (iterations !== undefined && iterations >= 1 && iterations <= MOST_ITERATIONS) return;
         throw new SignInError(
           "NOT_POSTGRES",
           `its SCRAM challenge cannot be read, or asks for more than ${MOST_ITERATIONS} iterations`,

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { ClientSocket, SocketHandlers } from "../../client/socket.ts";
+import { wholeNumber } from "../../whole-number.ts";
 import { clientFrame, FrameReader, OPCODE } from "./frames.ts";
 
 /** Bytes that are read at a time; what is longer comes in parts. */
@@ -53,7 +54,7 @@ export class LeanSocket implements ClientSocket {
     const name = hostname.replace(/^\[|\]$/g, "");
     const options = {
       host: name,
-      port: Number(port) || (isSecure ? 443 : 80),
+      port: wholeNumber(port) ?? (isSecure ? 443 : 80),
       noDelay: true,
       onread: { buffer, callback: (length: number) => this.#read(buffer, length) },
     };

@@ -1,5 +1,6 @@
 import { parseDuration } from "../../protocol/duration.ts";
 import { LIMITS } from "../../protocol/limits.ts";
+import { wholeNumber } from "../../whole-number.ts";
 import { UsageError } from "../usage.ts";
 
 /*
@@ -83,8 +84,9 @@ function count(
 ): number | undefined {
   const text = flags[name];
   if (text === undefined) return undefined;
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-  if (value < 1 || value > most) throw new UsageError(`--${name} must be a whole number from 1 to ${most}`);
+  const value = wholeNumber(text);
+  if (value === undefined || value < 1 || value > most)
+    throw new UsageError(`--${name} must be a whole number from 1 to ${most}`);
   return value;
 }
 

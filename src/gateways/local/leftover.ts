@@ -1,5 +1,6 @@
 import { readFile, rm } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
+import { wholeNumber } from "../../whole-number.ts";
 import { GatewayError } from "../driver.ts";
 import { signalGroup } from "./child.ts";
 import { readText } from "./files.ts";
@@ -14,8 +15,8 @@ const LOOK_EVERY_MS = 20;
  * its stdin has to do. Throws GatewayError when it cannot be ended.
  */
 export async function endLeftover(workspace: Workspace): Promise<void> {
-  const pid = Number(await readText(workspace.pidFile));
-  if (!Number.isSafeInteger(pid) || pid <= 1) return;
+  const pid = wholeNumber((await readText(workspace.pidFile))?.trim());
+  if (pid === undefined || pid <= 1) return;
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     const patience = Date.now() + GRACE_MS;
     if (await isRunner(pid, workspace)) signalGroup(pid, signal);

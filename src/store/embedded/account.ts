@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { stat } from "node:fs/promises";
 import { promisify } from "node:util";
+import { wholeNumber } from "../../whole-number.ts";
 import type { Binaries } from "./binaries.ts";
 import { EmbeddedPostgresError, OR_OWN_POSTGRES } from "./error.ts";
 
@@ -132,11 +133,12 @@ async function postgresUser(): Promise<Ids> {
 
 async function lookUp(): Promise<Ids | undefined> {
   try {
-    const [uid, gid] = await Promise.all([
-      run("id", ["-u", "postgres"], { env }),
-      run("id", ["-g", "postgres"], { env }),
-    ]);
-    return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
+    const [uid, gid] = await Promise.all(
+      ["-u", "-g"].map(async (which) =>
+        wholeNumber((await run("id", [which, "postgres"], { env })).stdout.trim()),
+      ),
+    );
+    return uid === undefined || gid === undefined ? undefined : { uid, gid };
   } catch {
     return undefined;
   }

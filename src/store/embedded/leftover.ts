@@ -3,6 +3,7 @@ import { readFile, readlink, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
+import { wholeNumber } from "../../whole-number.ts";
 import { EmbeddedPostgresError } from "./error.ts";
 
 const POLL_MS = 20;
@@ -20,8 +21,9 @@ const IMMEDIATE_SHUTDOWN_MS = 15_000;
  */
 export async function stopLeftover(cluster: string): Promise<boolean> {
   const pidFile = join(cluster, "postmaster.pid");
-  const pid = Number.parseInt((await readFile(pidFile, "utf8").catch(() => "")).split("\n", 1)[0] ?? "", 10);
-  if (!Number.isInteger(pid) || pid <= 0) return false;
+  const [firstLine = ""] = (await readFile(pidFile, "utf8").catch(() => "")).split("\n", 1);
+  const pid = wholeNumber(firstLine.trim());
+  if (pid === undefined || pid === 0) return false;
   if (!(await serves(pid, cluster))) {
     // A dead process's file is left to Postgres, which then also looks for children that have outlived it.
     if (isAlive(pid)) await rm(pidFile, { force: true });
