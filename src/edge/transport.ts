@@ -148,6 +148,7 @@ export class UwsTransport implements Transport {
 
   /** A pong has come. */
   ponged(): void {
+    if (this.#socket === undefined) return;
     this.#heardAt = this.#parts.now.tick;
     this.#askedAt = 0;
     this.#countControlFrame();
@@ -155,9 +156,12 @@ export class UwsTransport implements Transport {
 
   /** A ping has come, and the library has answered it: the answer waits like everything else. */
   pinged(): void {
-    if (this.#parting) return this.#parting.socket.close();
-    this.#countControlFrame();
-    this.closeIfSlow();
+    if (!this.#parting) {
+      this.#countControlFrame();
+      return this.closeIfSlow();
+    }
+    const { socket } = this.#parting;
+    if (socket.getBufferedAmount() > this.#parts.maxBufferedBytes + MOST_BEFORE_CLOSE) socket.close();
   }
 
   /** The peer has read some of what was waiting. */

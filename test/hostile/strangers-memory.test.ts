@@ -90,8 +90,8 @@ for (const { name, environment } of [
             }
         }
       });
-      // Those that are there, and those that were closed with a word and have not gone yet: a quarter of what all may have.
-      assert.ok(grown < 64 * MIB + 64 * MIB + SLACK, `${Math.round(grown / MIB)} MiB`);
+      // Those of the address, and those that were closed with a word and may still be there.
+      assert.ok(grown < (64 + 56) * MIB + SLACK, `${Math.round(grown / MIB)} MiB`);
       // None of them has said hello, and the bytes that come are none.
       for (const peer of peers) peer.socket.write("x");
       await until(() => peers.every((peer) => peer.isClosed), {

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import type { WebSocket } from "ws";
+import { ConfigError, readConfig } from "../../src/config.ts";
 import type { Transport } from "../../src/edge/transport.ts";
 import { Networks } from "../../src/networks.ts";
 import { until } from "../support/await.ts";
-import { closing, dial, ignore, open, refused, start } from "../support/dial.ts";
+import { closing, dial, ignore, open, refused, start, startEcho } from "../support/dial.ts";
 
 const MOST_OF_AN_ADDRESS = 64;
 const strangersBehind = new Networks(["127.0.0.1"]);
@@ -97,6 +98,24 @@ test("an address behind a trusted proxy has its own bound, one that is made up h
   await first;
 });
 
+test("a proxy that is no address is named and stops the start", () => {
+  for (const given of ["nginx", "10.0.0.0/33", "10.0.0.1/8/8", "fe80::1%eth0", "10.0.0.0/ 8", "::1, *"])
+    assert.throws(
+      () => readConfig({ MUSTER_TRUSTED_PROXIES: given }),
+      (error) =>
+        error instanceof ConfigError &&
+        /^MUSTER_TRUSTED_PROXIES: .+ is neither an address/.test(error.message),
+      given,
+    );
+  const { trustedProxies } = readConfig({ MUSTER_TRUSTED_PROXIES: "10.0.0.0/8, ::1" });
+  assert.deepEqual(
+    ["10.255.0.1", "11.0.0.1", "::1", "::2", "::ffff:10.0.0.1", "no address"].map((each) =>
+      trustedProxies?.has(each),
+    ),
+    [true, false, true, false, true, false],
+  );
+});
+
 test("an IPv6 network counts as one address", async (t) => {
   const listener = await start(t, { strangersBehind });
   let last = 0;
@@ -147,6 +166,27 @@ test("more pings than anybody needs end the socket", async (t) => {
   for (let i = 0; i < 2_000; i++) socket.ping();
   // The stand-in's own library ends it at once.
   assert.ok([4029, 1006].includes((await end).code));
+});
+
+test("pongs that are not read count like everything else that is not", async (t) => {
+  const maxBufferedBytes = 200_000;
+  const { listener, transports } = await startEcho(t, { maxBufferedBytes });
+  const socket = await open(t, listener);
+  socket.pause();
+  const [transport] = transports;
+  const waiting = () => transport?.bufferedBytes ?? 0;
+  const full = maxBufferedBytes - 3_000;
+  for (let tries = 0; transport?.isOpen && tries < 20; tries++) {
+    // The kernel may take some more now and then.
+    for (; waiting() < full; await new Promise(setImmediate))
+      transport.send("x".repeat(Math.min(full - waiting(), 5_000)));
+    assert.ok(transport.isOpen);
+    for (let i = 0; i < 40; i++) socket.ping("x".repeat(120));
+    await until(() => !transport.isOpen, { what: "the socket to be closed", timeoutMs: 300 }).catch(() => {});
+  }
+  assert.equal(transport?.isOpen, false);
+  socket.resume();
+  assert.equal((await closing(socket)).code, 4013);
 });
 
 test("who answers no ping and sends nothing whole is closed, however many bytes trickle", {

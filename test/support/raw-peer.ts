@@ -50,6 +50,7 @@ export class RawPeer {
       ["drain", "close"].map((event) => once(this.socket, event, { signal: gaveUp.signal }).catch(() => {})),
     );
     clearTimeout(timer);
+    gaveUp.abort();
   }
 }
 
