@@ -12,8 +12,8 @@ import type { HttpRequest } from "./http.ts";
 import { type HttpAnswer, json } from "./http-answer.ts";
 import { readHeartbeat } from "./lenient-heartbeat.ts";
 
-/** Bytes of a request's body. */
-const MOST_BODY = 65_536;
+/** Bytes of a heartbeat's body. */
+export const MOST_BODY = 65_536;
 
 /** Heartbeats of agents that only have curl. */
 export class HttpHeartbeats {
@@ -33,7 +33,7 @@ export class HttpHeartbeats {
       const principal = await authenticate(this.#services, request);
       const isNamed = principal.kind === "user" && agentId === undefined;
       const answer = await this.#seen(principal, async () => {
-        const said = readHeartbeat(parse(await request.body(MOST_BODY)), isNamed);
+        const said = readHeartbeat(parse(await request.body()), isNamed);
         const params = agentId !== undefined && isObject(said) ? { ...said, agent_id: agentId } : said;
         return runCommand(this.#services, principal, method, params);
       });

@@ -1,5 +1,6 @@
 import type { Log } from "../log.ts";
 import { MusterError } from "../protocol/errors.ts";
+import type { HeldBodies } from "./held-bodies.ts";
 import { type Exchange, type HttpAnswer, refusal, write } from "./http-answer.ts";
 import type { RequestHeaders } from "./request-headers.ts";
 import type { Match } from "./router.ts";
@@ -13,8 +14,11 @@ export interface HttpRequest {
   readonly remoteAddress: string;
   /** A header's value by its name, in any case of letters; undefined when it is not there. */
   headers(name: string): string | undefined;
-  /** The whole body. Rejects, which answers 413, when it has more than `maxBytes` bytes. */
-  body(maxBytes: number): Promise<Uint8Array>;
+  /**
+   * The whole body; empty where the route takes none. Rejects when it has more bytes than the route takes, which answers 413,
+   * and when too much of others' is on its way, which answers 503.
+   */
+  body(): Promise<Uint8Array>;
 }
 
 /** Ends a request with a status for which the wire has no error of its own. */
@@ -71,12 +75,16 @@ function send(
   else now();
 }
 
-/** Answers a request by the routes of its path; bodies of more than `maxBodyBytes` are never held. */
-export function serve(
-  { routes, params }: Match,
-  arrival: Arrival,
-  { maxBodyBytes, log }: { maxBodyBytes: number; log: Log },
-): void {
+/** What requests share. */
+export interface ServeParts {
+  bodies: HeldBodies;
+  /** Whom a request is from, as bodies are counted. */
+  peerOf(arrival: Arrival): string;
+  log: Log;
+}
+
+/** Answers a request by the routes of its path. Of a body no more is held than its route takes. */
+export function serve({ routes, params }: Match, arrival: Arrival, parts: ServeParts): void {
   const { req, requestId, isHead } = arrival;
   const method = req.getMethod().toLowerCase();
   const route = routes.find((candidate) => candidate.method === (isHead ? "get" : method));
@@ -87,7 +95,8 @@ export function serve(
     const answer = refusal(405, `${method.toUpperCase()} is not possible here, only ${allow}`);
     return refuse(arrival, { ...answer, headers: { allow } });
   }
-  const incoming = receive(arrival, params, maxBodyBytes);
+  const incoming = receive(arrival, params, route.bodyBytes ?? 0, parts);
+  const { log } = parts;
   Promise.resolve()
     .then(() => route.handler(incoming.request))
     .catch((error: unknown) => refusalFor(error, requestId, incoming.isAborted(), log))
@@ -101,24 +110,52 @@ export function addressOf(res: UwsResponse): string {
 }
 
 /** Takes everything that is readable only now, and what of the body comes later. */
-function receive({ req, res, headers }: Arrival, params: ReadonlyMap<string, string>, maxBodyBytes: number) {
-  const chunks: Buffer[] = [];
+function receive(
+  arrival: Arrival,
+  params: ReadonlyMap<string, string>,
+  maxBytes: number,
+  { bodies, peerOf }: ServeParts,
+) {
+  const { req, res, headers } = arrival;
+  const peer = headers.haveBody && maxBytes > 0 ? peerOf(arrival) : "";
+  let chunks: Buffer[] = [];
   let length = 0;
+  let held = 0;
   let aborted = false;
   let isWhole = !headers.haveBody;
+  const letGo = () => {
+    bodies.give(peer, held);
+    held = 0;
+    chunks = [];
+  };
   const whole = new Promise<Buffer>((resolve, reject) => {
     res.onAborted(() => {
       aborted = true;
+      letGo();
       reject(new Error("the client went away"));
     });
     if (isWhole) return resolve(Buffer.alloc(0));
     res.onData((chunk, isLast) => {
       isWhole ||= isLast;
       length += chunk.byteLength;
-      if (length <= maxBodyBytes) chunks.push(Buffer.from(chunk.slice(0)));
-      else chunks.length = 0;
-      if (isLast) resolve(Buffer.concat(chunks));
-      else if (length > maxBodyBytes) reject(tooLarge(maxBodyBytes));
+      // A route that takes no body does not keep a byte of one.
+      if (maxBytes === 0) {
+        if (isLast) resolve(Buffer.alloc(0));
+        return;
+      }
+      if (length > maxBytes) {
+        letGo();
+        return reject(tooLarge(maxBytes));
+      }
+      if (!bodies.take(peer, chunk.byteLength)) {
+        letGo();
+        return reject(new HttpError(503, "too many bodies are on their way here; come again in a second"));
+      }
+      held += chunk.byteLength;
+      chunks.push(Buffer.from(chunk.slice(0)));
+      if (!isLast) return;
+      resolve(Buffer.concat(chunks));
+      letGo();
     });
   });
   // A route that does not read the body has no use for its failure.
@@ -128,11 +165,7 @@ function receive({ req, res, headers }: Arrival, params: ReadonlyMap<string, str
     query: new URLSearchParams(req.getQuery() ?? ""),
     remoteAddress: addressOf(res),
     headers: (name) => headers.get(name.toLowerCase()),
-    async body(maxBytes) {
-      const bytes = await whole;
-      if (length > maxBytes) throw tooLarge(maxBytes);
-      return bytes;
-    },
+    body: () => whole,
   };
   return { request, isAborted: () => aborted, isWhole: () => isWhole };
 }

@@ -1,8 +1,9 @@
 import type { Log } from "../log.ts";
-import type { Networks } from "../networks.ts";
+import { Networks } from "../networks.ts";
 import { CLOSE } from "../protocol/close-codes.ts";
 import { chooseCodec, handshakeFault, SOCKET_PATH, upgradeNeeded } from "./handshake.ts";
-import { type Arrival, addressOf, refuse, serve } from "./http.ts";
+import { HeldBodies } from "./held-bodies.ts";
+import { type Arrival, addressOf, refuse, type ServeParts, serve } from "./http.ts";
 import { refusal, requestIdOf } from "./http-answer.ts";
 import { BrowserCheck, type BrowserRules } from "./origins.ts";
 import { Peers } from "./peers.ts";
@@ -44,7 +45,6 @@ export interface Listener {
 export interface ListenOptions extends BrowserRules {
   /** 0: any free one. */
   port: number;
-  /** Also the limit of HTTP bodies. */
   maxFrameBytes: number;
   /** Waiting bytes with which a socket is too slow a reader. */
   maxBufferedBytes: number;
@@ -241,9 +241,16 @@ function arrivalOf(res: UwsResponse, req: UwsRequest): Arrival {
 
 function serveRoutes(
   app: UwsApp,
-  { routes, maxFrameBytes, log }: ListenOptions,
+  { routes, strangersBehind, log }: ListenOptions,
   browsers: BrowserCheck,
 ): void {
+  const bodies = new HeldBodies();
+  const peers = new Peers(strangersBehind ?? new Networks([]));
+  const parts: ServeParts = {
+    bodies,
+    peerOf: ({ res, headers }) => peers.keyOf(addressOf(res), headers.get("x-forwarded-for") ?? ""),
+    log,
+  };
   const router = new Router([...routes, { method: "get", path: SOCKET_PATH, handler: upgradeNeeded }]);
   app.any("/*", (res, req) => {
     const arrival = arrivalOf(res, req);
@@ -251,7 +258,7 @@ function serveRoutes(
     if (refused) return refuse(arrival, refused);
     const path = req.getUrl();
     const match = router.match(path);
-    if (match) return serve(match, arrival, { maxBodyBytes: maxFrameBytes, log });
+    if (match) return serve(match, arrival, parts);
     const said = JSON.stringify(path.slice(0, MOST_SAID));
     refuse(arrival, refusal(404, `there is nothing at ${said}; WebSockets connect to ${SOCKET_PATH}`));
   });

@@ -6,6 +6,8 @@ export interface Route {
   method: string;
   /** Without a trailing slash. A segment like `{agent_id}` stands for any, and is handed on under that name. */
   path: string;
+  /** Bytes that a body may have; unset: the route takes none. */
+  bodyBytes?: number;
   handler(request: HttpRequest): HttpAnswer | Promise<HttpAnswer>;
 }
 

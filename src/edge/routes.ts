@@ -2,7 +2,7 @@ import type { Services } from "../commands/services.ts";
 import type { Metrics } from "../metrics.ts";
 import type { HttpRequest } from "./http.ts";
 import { json, refusal } from "./http-answer.ts";
-import { HttpHeartbeats } from "./http-heartbeats.ts";
+import { HttpHeartbeats, MOST_BODY } from "./http-heartbeats.ts";
 import type { MetricsAccess } from "./metrics-access.ts";
 import type { Route } from "./router.ts";
 
@@ -43,11 +43,13 @@ export function createRoutes({
     ...["/api/v1/agents/heartbeat", "/api/v1/agent/heartbeat"].map((path) => ({
       method: "post",
       path,
+      bodyBytes: MOST_BODY,
       handler: (request: HttpRequest) => heartbeats.take(request),
     })),
     {
       method: "post",
       path: "/api/v1/agents/{agent_id}/heartbeat",
+      bodyBytes: MOST_BODY,
       handler: (request) => heartbeats.take(request, request.params.get("agent_id")),
     },
   ];

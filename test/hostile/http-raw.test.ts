@@ -39,8 +39,9 @@ async function startCounting(t: TestContext) {
     {
       method: "post",
       path: "/act",
+      bodyBytes: 1_000,
       async handler({ body }) {
-        const bytes = await body(1_000);
+        const bytes = await body();
         done.push(Buffer.from(bytes).toString());
         return json({ bytes: bytes.length });
       },
