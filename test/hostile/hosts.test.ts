@@ -6,6 +6,7 @@ import type { ListenOptions } from "../../src/edge/listener.ts";
 import { dial, open, origins, refused, start } from "../support/dial.ts";
 import { freePort } from "../support/free-port.ts";
 import { hasAnswer, lines, rawHttp } from "../support/raw-http.ts";
+import { seeded } from "../support/seeded.ts";
 import { startTestServer } from "../support/server.ts";
 
 const page: ListenOptions["routes"][number] = {
@@ -19,6 +20,8 @@ const BROWSER: Record<string, string>[] = [
   { "sec-fetch-site": "same-origin" },
   { "sec-fetch-site": "none" },
 ];
+
+const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 
 async function statusOf(port: number, host: string, headers: Record<string, string>, path = "/page") {
   const all = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
@@ -110,6 +113,43 @@ test("listening everywhere, the addresses of this machine are ours, and no other
     assert.equal(await statusOf(port, host, browser), 200, host);
   for (const host of ["192.0.2.1", "[2001:db8::1]", "evil.example", "[::ffff:192.0.2.1]"])
     assert.equal(await statusOf(port, host, browser), 403, host);
+});
+
+test("seeded: whatever stands in the headers of a browser, it is served or refused, and the next one too", async (t) => {
+  const { port } = await start(t, { routes: [page], allowedOrigins: origins("https://dash.example.com") });
+  const random = seeded(t);
+  const below = (most: number) => Math.floor(random() * most);
+  const pieces = [
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    "[",
+    "]",
+    ":",
+    "::",
+    "evil.example",
+    "https://",
+    "//",
+    "@",
+    "%",
+    "null",
+  ];
+  const text = () =>
+    Array.from({ length: below(5) }, () =>
+      below(3) > 0 ? pieces[below(pieces.length)] : String.fromCharCode(33 + below(223)),
+    ).join("");
+  for (let round = 0; round < 400; round++) {
+    const [host, origin] = [text(), text()];
+    const path = round % 2 === 0 ? "/page" : "/v1/socket";
+    const upgrade = { upgrade: "websocket", "sec-websocket-version": "13", "sec-websocket-key": KEY };
+    const status = await statusOf(port, host, { origin, ...(path === "/page" ? {} : upgrade) }, path);
+    assert.ok(
+      [101, 200, 400, 403, undefined].includes(status),
+      `${status} ${JSON.stringify([host, origin])}`,
+    );
+    if (status === 101) assert.match(origin, /^https?:\/\/(?:localhost|127\.|\[::1\])/i, host);
+  }
+  assert.equal(await statusOf(port, "localhost", {}), 200);
 });
 
 test("the port for metrics has the same hosts", async (t) => {
