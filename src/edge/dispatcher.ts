@@ -23,10 +23,23 @@ const SAYS_ITSELF = new Set([
   "agent.heartbeat_or_create",
 ]);
 
-/** Bytes that an answer may have, about: a page of a list, and anything else. */
+/** Bytes that an answer may have, about: a page of a list, an agent with its templates, and anything else. */
 const PAGE_BYTES = 600_000;
+const AGENT_BYTES = 1_300_000;
 const USUAL_BYTES = 16_384;
-const SAYS_MUCH = new Set(["subscribe", "gateway.diff", "gateway.import", "agent.message"]);
+const ANSWER_BYTES = new Map([
+  ["subscribe", PAGE_BYTES],
+  ["gateway.diff", PAGE_BYTES],
+  ["gateway.import", PAGE_BYTES],
+  ["command.get", PAGE_BYTES],
+  ["agent.get", AGENT_BYTES],
+  ["agent.create", AGENT_BYTES],
+  ["agent.update", AGENT_BYTES],
+  ["agent.heartbeat", AGENT_BYTES],
+  ["agent.heartbeat_or_create", AGENT_BYTES],
+]);
+const answerBytesOf = (method: string) =>
+  ANSWER_BYTES.get(method) ?? (method.endsWith(".list") ? PAGE_BYTES : USUAL_BYTES);
 
 /** What a request comes to: its result, and what is to follow once that has been sent. */
 interface Reply {
@@ -153,7 +166,7 @@ export class Dispatcher {
         const { id, method } = incoming;
         this.#host.metrics.countRequest(method);
         this.#queue.add({
-          answerBytes: method.endsWith(".list") || SAYS_MUCH.has(method) ? PAGE_BYTES : USUAL_BYTES,
+          answerBytes: answerBytesOf(method),
           run: () => this.#run(incoming, later),
           refuse: (why) => this.#hand(incoming, later, this.#failure(id, method, why)),
         });

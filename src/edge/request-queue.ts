@@ -3,8 +3,11 @@ import { LIMITS } from "../protocol/limits.ts";
 
 /** Requests of one session that wait for their turn. */
 export const MOST_WAITING_REQUESTS = 1_000;
-/** Bytes of answers that a session keeps waiting: gathered for batches, under way, and not read yet by the peer. */
-export const MOST_ANSWER_BYTES = 8 * 1_048_576;
+/**
+ * Bytes of answers that a session keeps waiting: gathered for batches, under way, and not read yet by the peer. With the words
+ * for those that are refused then, a whole batch's answer is less than the 8 MiB with which a peer is too slow a reader.
+ */
+export const MOST_ANSWER_BYTES = 7.5 * 1_048_576;
 const RETRY_AFTER_MS = 100;
 
 /** One request on its way to its answer. */
