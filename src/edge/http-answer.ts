@@ -55,9 +55,20 @@ export function write(res: UwsResponse, answer: HttpAnswer, { requestId, isHead 
     ...headers,
   };
   for (const [name, value] of Object.entries(all)) res.writeHeader(name, value);
-  if (!isHead) res.end(body, close);
+  if (!isHead) end(res, typeof body === "string" ? Buffer.from(body) : body, close);
   else if (close) res.endWithoutBody(0, true);
   else res.writeHeader("content-length", String(Buffer.byteLength(body))).endWithoutBody();
+}
+
+/**
+ * What the peer does not read waits here and not in the library, which would take request after request meanwhile and pile up
+ * their answers: one that is not whole yet makes it close the connection when another request comes. The caller has asked to
+ * be told when the peer is gone.
+ */
+function end(res: UwsResponse, body: Uint8Array, close: boolean): void {
+  if (close || body.length === 0) return void res.end(body, close);
+  const [, isWhole] = res.tryEnd(body, body.length);
+  if (!isWhole) res.onWritable((offset) => res.tryEnd(body.subarray(offset), body.length)[0]);
 }
 
 function contentOf(answer: HttpAnswer, requestId: string) {

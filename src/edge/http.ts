@@ -61,6 +61,8 @@ interface Progress {
  * One with which the connection ends is written a turn later: what has arrived behind the request then finds it unanswered,
  * and the library closes. Answered at once, it would carry out what is behind, and forget about closing. So is one that
  * comes before the whole of a body that is listened to: it would never close a connection that is silent from then on.
+ * And so are headers alone when there are many: the library does not tell whether they are read, and a line of requests
+ * for them would pile up answers.
  */
 function send(
   { res, requestId, isHead }: Arrival,
@@ -71,9 +73,23 @@ function send(
     const close = answer.close === true || !isWhole();
     if (!isAborted()) res.cork(() => write(res, { ...answer, close }, { requestId, isHead }));
   };
-  if (answer.close === true || !isWhole()) setImmediate(now);
+  if (answer.close === true || !isWhole() || (isHead && !HEADS.mayGo())) setImmediate(now);
   else now();
 }
+
+/** Answers without a body that are sent at once in one turn of the loop. */
+const MOST_HEADS = 8;
+const HEADS = {
+  sent: 0,
+  mayGo(): boolean {
+    if (this.sent === 0)
+      setImmediate(() => {
+        this.sent = 0;
+      });
+    this.sent += 1;
+    return this.sent <= MOST_HEADS;
+  },
+};
 
 /** What requests share. */
 export interface ServeParts {

@@ -253,6 +253,12 @@ function response(req: IncomingMessage, res: ServerResponse): UwsResponse {
       res.end(body);
       return self;
     },
+    tryEnd(rest) {
+      // Node takes no further request of a connection that does not read.
+      res.end(rest);
+      return [true, true];
+    },
+    onWritable: () => self,
     endWithoutBody(reportedLength, closeConnection) {
       if (reportedLength !== undefined) res.setHeader("content-length", reportedLength);
       return self.end("", closeConnection === true);

@@ -77,6 +77,13 @@ export interface UwsResponse {
   writeHeader(name: string, value: string): UwsResponse;
   end(body: string | Uint8Array, closeConnection: boolean): UwsResponse;
   /**
+   * Sends what the peer takes of the rest of a body of so many bytes. Returns whether it takes more, and whether that was all;
+   * if not, it is to be called again with what is still missing when the peer takes more.
+   */
+  tryEnd(rest: Uint8Array, totalLength: number): [boolean, boolean];
+  /** The peer takes more, from this byte of the body on. The handler returns whether it still does. */
+  onWritable(handler: (offset: number) => boolean): UwsResponse;
+  /**
    * Sends the headers alone. A length that is reported here and not sent is waited for, and the connection is never done:
    * a length other than 0 is written as a header.
    */

@@ -63,6 +63,21 @@ for (const { name, environment } of [
       await until(() => peer.isClosed, { what: "the socket to be closed" });
     });
 
+    await t.test("answers to requests, one behind the other, that are never read", async (t) => {
+      const host = new URL(url).host;
+      for (const asked of ["GET /healthz", "GET /none", "POST /healthz", "GET /v1/socket", "HEAD /healthz"]) {
+        const peer = await RawPeer.connect(t, url);
+        peer.socket.pause();
+        const requests = `${asked} HTTP/1.1\r\nhost: ${host}\r\n\r\n`.repeat(2_000);
+        const grown = await growth(async () => {
+          for (let sent = 0; sent < 24 * MIB && !peer.isClosed; sent += requests.length)
+            await peer.send(requests);
+        });
+        assert.ok(grown < SLACK, `${asked}: ${Math.round(grown / MIB)} MiB`);
+        peer.socket.destroy();
+      }
+    });
+
     await t.test("a hundred frames of 4 MiB that never end", async (t) => {
       const grown = await growth(async () => {
         for (let i = 0; i < 100; i++) {
