@@ -28,6 +28,10 @@ test("B11 offsets rise by one, and changes of one agent within a tick are one, t
     result.items.map((item: Message) => item.id),
     [id],
   );
+  let reads = 0;
+  stand.beforeQuery = () => {
+    reads += 1;
+  };
   for (let round = 0; round < 5; round++) {
     // From a beat to a beat, so that the last of a tick can be told.
     await flip(stand, id, 7);
@@ -41,10 +45,12 @@ test("B11 offsets rise by one, and changes of one agent within a tick are one, t
   assert.deepEqual(offsetsOf(changes), countedFrom(result.offset + 1, changes.length));
   for (const { upserts, removes } of changes) assert.deepEqual([upserts.length, removes.length], [1, 0]);
   const versions = changes.map(({ upserts }) => upserts[0].version);
+  // What is read may be newer already than what the tick was to tell: it is told once more with the next one.
   assert.deepEqual(
     versions,
-    [...new Set(versions)].sort((a, b) => a - b),
+    [...versions].sort((a, b) => a - b),
   );
+  assert.ok(changes.length <= reads, `${changes.length} changes in ${reads} ticks`);
 });
 
 test("B11 who resumes gets what it missed, and goes on without a gap", async (t) => {

@@ -44,6 +44,9 @@ export async function startTestCluster(): Promise<TestCluster> {
         "full_page_writes=off",
         "-c",
         "max_connections=200",
+        // What it writes may lie in memory.
+        "-c",
+        "max_wal_size=256MB",
       ],
     });
     const stop = async () => {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bundledServer } from "./support/bundled-server.ts";
-import { crashing } from "./support/crash-fixture.ts";
-import { seeded } from "./support/seeded.ts";
-import type { Message, Wire } from "./support/wire.ts";
+import { bundledServer } from "../support/bundled-server.ts";
+import { crashing } from "../support/crash-fixture.ts";
+import { seeded } from "../support/seeded.ts";
+import type { Message, Wire } from "../support/wire.ts";
 
 const AGENTS = 50;
 const ROUNDS = 20;

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { until } from "./support/await.ts";
-import { bundledServer } from "./support/bundled-server.ts";
-import { type Crashing, crashing } from "./support/crash-fixture.ts";
-import { FakeGateway } from "./support/fake-gateway/gateway.ts";
-import { assertOnce, assertWhole, ROOT } from "./support/openclaw-stand.ts";
-import type { Wire } from "./support/wire.ts";
+import { until } from "../support/await.ts";
+import { bundledServer } from "../support/bundled-server.ts";
+import { type Crashing, crashing } from "../support/crash-fixture.ts";
+import { FakeGateway } from "../support/fake-gateway/gateway.ts";
+import { assertOnce, assertWhole, ROOT } from "../support/openclaw-stand.ts";
+import type { Wire } from "../support/wire.ts";
 
 /** The calls that change something. */
 const CALLS = {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { until } from "./support/await.ts";
-import { assertWhole, during, localBoard, moments, PATIENCE, settled } from "./support/crash-checks.ts";
-import { crashing } from "./support/crash-fixture.ts";
+import { until } from "../support/await.ts";
+import { assertWhole, during, localBoard, moments, PATIENCE, settled } from "../support/crash-checks.ts";
+import { crashing } from "../support/crash-fixture.ts";
 
 test("B4 kill -9 around each step of provisioning: after a restart the agent is provisioned, each step told once", async (t) => {
   const server = await crashing(t);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Fault } from "./support/fake-gateway/gateway.ts";
+import type { Fault } from "../support/fake-gateway/gateway.ts";
 import {
   assertOnce,
   assertWhole,
@@ -8,8 +8,8 @@ import {
   enter,
   type Stand,
   whileTimePasses,
-} from "./support/openclaw-stand.ts";
-import type { Message } from "./support/wire.ts";
+} from "../support/openclaw-stand.ts";
+import type { Message } from "../support/wire.ts";
 
 /** Before its effect or after it: the gateway restarts, does not answer, answers oddly, or breaks the link. */
 const FAULTS: Fault[] = [

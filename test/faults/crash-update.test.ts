@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { until } from "./support/await.ts";
-import { assertWhole, during, localBoard, moments, PATIENCE, settled } from "./support/crash-checks.ts";
-import { crashing } from "./support/crash-fixture.ts";
+import { until } from "../support/await.ts";
+import { assertWhole, during, localBoard, moments, PATIENCE, settled } from "../support/crash-checks.ts";
+import { crashing } from "../support/crash-fixture.ts";
 
 test("B4 B7 kill -9 around each step of an update: the workspace's token is always good, the update ends once", async (t) => {
   const server = await crashing(t);
