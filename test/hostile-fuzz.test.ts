@@ -126,7 +126,7 @@ test("random first messages are answered and end with a close code", async (t) =
       if (isLarge(message)) return wire.end();
       const answer = await wire.ask(message);
       if (answer.error?.data?.reason === "closed")
-        assert.fail("a close comes after the error that explains it");
+        assert.fail(`a close comes after the error that explains it: ${answer.error.code}`);
       assertAnswer(answer);
       wire.end();
     },

@@ -6,6 +6,8 @@ const MOST_OF_AN_ADDRESS = 64;
 const MOST_BYTES = 256 * 1_048_576;
 /** Of these, the part for sockets that were closed and may still be there. */
 const PARTING_SHARE = 0.25;
+/** Those that have sent a whole message, and so hold less: refused tokens, mostly, whose holders must hear that they are bad. */
+const MOST_PARTING_SPOKEN = 512;
 /** A socket that was told why it is closed is gone after this at the latest, in milliseconds, if it only reads. */
 const PARTED_AFTER_MS = 20_000;
 /** Nobody has to leave before this, in milliseconds: a hello needs its time to get here. */
@@ -61,6 +63,7 @@ export class Strangers {
   readonly #spoken = new Set<Stranger>();
   /** When sockets were closed with a word, as long as they may still be there. */
   readonly #parting: number[] = [];
+  readonly #partingSpoken: number[] = [];
   /** Addresses where upgrades wait, the one that had its turn last at the end. */
   readonly #crowded = new Set<Address>();
   #waiting = 0;
@@ -134,11 +137,13 @@ export class Strangers {
   }
 
   /** Whether one that is closed may be told why: until it is gone, what it has sent is held. */
-  mayPart(): boolean {
+  mayPart(stranger: Stranger): boolean {
+    const hasSpoken = this.#spoken.has(stranger);
+    const parting = hasSpoken ? this.#partingSpoken : this.#parting;
     const now = performance.now();
-    while (this.#parting[0] !== undefined && this.#parting[0] < now - PARTED_AFTER_MS) this.#parting.shift();
-    if (this.#parting.length >= this.#mostParting) return false;
-    this.#parting.push(now);
+    while (parting[0] !== undefined && parting[0] < now - PARTED_AFTER_MS) parting.shift();
+    if (parting.length >= (hasSpoken ? MOST_PARTING_SPOKEN : this.#mostParting)) return false;
+    parting.push(now);
     return true;
   }
 

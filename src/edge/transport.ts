@@ -120,7 +120,8 @@ export class UwsTransport implements Transport {
     this.#socket = undefined;
     const waiting = socket.getBufferedAmount();
     if (this.#stranger) {
-      const mayPart = waiting <= MOST_BEFORE_STRANGERS_CLOSE && this.#parts.strangers?.mayPart();
+      const mayPart =
+        waiting <= MOST_BEFORE_STRANGERS_CLOSE && this.#parts.strangers?.mayPart(this.#stranger);
       this.admitted();
       return mayPart ? socket.end(close.code, close.reason) : socket.close();
     }
