@@ -42,8 +42,17 @@ let runner: ReturnType<typeof spawn> | undefined;
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.on(signal, () => {
     interrupted ??= signal;
-    runner?.kill(signal);
+    signalRunner(signal);
   });
+
+/** Signals the runner and all that its tests have started, which is a process group; nothing where it is gone. */
+function signalRunner(signal: NodeJS.Signals): void {
+  try {
+    if (runner?.pid !== undefined) process.kill(-runner.pid, signal);
+  } catch {
+    // Nobody is left.
+  }
+}
 
 const scratch = makeScratch();
 process.env.TMPDIR = scratch;
@@ -64,11 +73,21 @@ try {
         "--test-reporter=spec",
         ...files.map((file) => join(compiled, file.replace(/\.ts$/, ".js"))),
       ],
-      { cwd: packageRoot, stdio: "inherit", env: { ...process.env, [SHARED_CLUSTER]: cluster.adminUrl } },
+      {
+        cwd: packageRoot,
+        stdio: "inherit",
+        detached: true,
+        env: { ...process.env, [SHARED_CLUSTER]: cluster.adminUrl },
+      },
     );
     await once(runner, "exit");
     code = runner.exitCode;
+    // What a test that was ended has left running.
+    signalRunner("SIGKILL");
   }
+} catch (error) {
+  // Ctrl+C reaches what was being started, too.
+  if (!interrupted) throw error;
 } finally {
   await cluster?.stop();
   for (const folder of [compiled, scratch]) if (folder) rmSync(folder, { recursive: true, force: true });
