@@ -14,8 +14,8 @@ import { startTestServer } from "./support/server.ts";
 const MOST_BYTES = 28 * 1_024;
 
 test("the SDK is one file without anything of the server, for browsers as for Node", async (t) => {
-  // In the package's folder, where `ws` is found from, under a name of its own.
-  const file = join(packageRoot, `client-bundle-${process.pid}.mjs`);
+  // Beside this file, where `ws` is found from, and which goes with the run when it is interrupted.
+  const file = join(import.meta.dirname, `client-bundle-${process.pid}.mjs`);
   t.after(() => rm(file, { force: true }).then(() => rm(`${file}.map`, { force: true })));
   await promisify(execFile)("npm", ["run", "--silent", "bundle", "--", `--outfile=${file}`], {
     cwd: packageRoot,
