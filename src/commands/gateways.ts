@@ -94,7 +94,7 @@ export const gatewayCommands: Handlers<Exclude<keyof typeof gatewayMethods, Link
     const place = gatewayTokenPlace({ id: gateway_id, organizationId });
     const change = async (transaction: Queries) => {
       const before = await lockGateway(transaction, organizationId, gateway_id);
-      const isForgotten = token === undefined && before !== undefined && leadsElsewhere(before, fields);
+      const isForgotten = typeof token !== "string" && before !== undefined && leadsElsewhere(before, fields);
       if (isForgotten) await forgetDeviceKey(transaction, gateway_id);
       const given = typeof token === "string" ? seal.seal(token, place) : token;
       const token_sealed = isForgotten ? null : given;

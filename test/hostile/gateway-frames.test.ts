@@ -8,15 +8,13 @@ import { asker } from "../../src/gateways/openclaw/ask.ts";
 import { readGatewayConfig } from "../../src/gateways/openclaw/config.ts";
 import { until } from "../support/await.ts";
 import { inState, LinkStand } from "../support/link-stand.ts";
-import { longestTurn } from "../support/longest-turn.ts";
+import { assertShortTurns } from "../support/longest-turn.ts";
 import { helloFor, ScriptedGateway } from "../support/scripted-gateway.ts";
 import { seeded } from "../support/seeded.ts";
 
 const anything = z.unknown();
 const permanent = (error: unknown) => error instanceof GatewayError && !error.transient;
 const MIB = 1_048_576;
-/** Longer than any turn here is on a busy machine, and far shorter than a parser takes for 12 MB of small values. */
-const LONG_MS = 250;
 
 async function enter(t: TestContext) {
   const gateway = await ScriptedGateway.open(t);
@@ -38,24 +36,21 @@ const SHAPES: Record<string, (bytes: number) => Buffer> = {
 
 test("a large frame that nothing large was asked with ends the connection, and is not read", async (t) => {
   for (const [shape, make] of Object.entries(SHAPES)) {
-    const { gateway, stand, link } = await enter(t);
-    gateway.answer = () => {};
-    const asked = link.request("chat.send", {}, anything);
-    const failed = assert.rejects(asked, /lost|given up/);
     const payload = make(12 * MIB);
-    const before = process.memoryUsage.rss();
-    const turn = await longestTurn(async () => {
-      gateway.peer.send(Buffer.concat([Buffer.from('{"type":"event","event":"x","payload":'), payload]), {
-        binary: false,
-      });
+    const frame = Buffer.concat([Buffer.from('{"type":"event","event":"x","payload":'), payload]);
+    await assertShortTurns(shape, async () => {
+      const { gateway, stand, link } = await enter(t);
+      gateway.answer = () => {};
+      const failed = assert.rejects(link.request("chat.send", {}, anything), /lost|given up/);
+      const before = process.memoryUsage.rss();
+      gateway.peer.send(frame, { binary: false });
       await inState(link, "backing_off");
+      await failed;
+      assert.ok(process.memoryUsage.rss() - before < 200 * MIB, shape);
+      assert.match(link.status.last_error ?? "", /not asked for/);
+      const wait = Date.parse(link.status.next_try_at ?? "") - stand.clock.now();
+      assert.ok(wait >= 60_000, `left alone for ${wait} ms`);
     });
-    await failed;
-    assert.ok(turn < LONG_MS, `${shape}: a turn of ${turn} ms`);
-    assert.ok(process.memoryUsage.rss() - before < 200 * MIB, shape);
-    assert.match(link.status.last_error ?? "", /not asked for/);
-    const wait = Date.parse(link.status.next_try_at ?? "") - stand.clock.now();
-    assert.ok(wait >= 60_000, `left alone for ${wait} ms`);
   }
 });
 
@@ -75,15 +70,14 @@ test("a large answer is read in slices, and what is too much is refused", async 
   const { gateway, link } = await enter(t);
   for (const [shape, make] of Object.entries(SHAPES)) {
     const payload = make(12 * MIB);
-    for (const method of ["config.get", "agents.list", "chat.history", "config.patch"]) {
+    for (const method of shape === "empty objects" ? ["agents.list", "chat.history"] : ["config.get"]) {
       gateway.answer = ({ id }, peer) => peer.send(answerWith(id, payload), { binary: false });
-      const turn = await longestTurn(async () => {
+      await assertShortTurns(`${shape} for ${method}`, async () => {
         await link.request(method, {}, z.object({ agents: z.string() })).then(
           () => assert.fail("it has that form"),
           (error: unknown) => assert.ok(permanent(error), String(error)),
         );
       });
-      assert.ok(turn < LONG_MS, `${shape} for ${method}: a turn of ${turn} ms`);
     }
   }
   assert.equal(link.status.state, "ready");
@@ -102,38 +96,22 @@ test("a large answer is read in slices, and what is too much is refused", async 
   );
 });
 
-test("300,000 agents are read without holding the event loop", async (t) => {
+test("a configuration with 300,000 agents is read without holding the event loop", async (t) => {
   const { gateway, link } = await enter(t);
-  const ids = Array.from({ length: 300_000 }, (_, n) => `agent-${n}`);
-  const agents = ids.map((id) => ({ id, name: `The "${id}"`, workspace: `/srv/${id}` }));
   const heartbeat = { every: "10m" };
-  const forms: [string, object][] = [
-    ["agents.list", { defaultId: "agent-7", agents }],
-    ["config.get", { hash: "h", config: { agents: { list: ids.map((id) => ({ id, heartbeat })) } } }],
-    [
-      "config.get",
-      { config: { agents: { entries: Object.fromEntries(ids.map((id) => [id, { heartbeat }])) } } },
-    ],
-  ];
-  for (const [method, payload] of forms) {
-    const bytes = Buffer.from(JSON.stringify(payload));
-    gateway.answer = ({ id }, peer) => peer.send(answerWith(id, bytes), { binary: false });
-    const ask = asker(() => link);
-    let read = 0;
-    const turn = await longestTurn(async () => {
-      if (method === "agents.list") {
-        const found = await listGatewayAgents(ask);
-        read = found.length;
-        assert.deepEqual(found[7], { ...agents[7], isDefault: true });
-      } else {
-        const { entries } = await readGatewayConfig(ask, { protocol: 4, version: null });
-        read = entries.size;
-        assert.deepEqual(entries.get("agent-299999")?.heartbeat, heartbeat);
-      }
-    });
-    assert.equal(read, 300_000);
-    assert.ok(turn < LONG_MS, `${method}: a turn of ${turn} ms`);
-  }
+  const list = Array.from({ length: 300_000 }, (_, n) => ({ id: `agent-${n}`, heartbeat }));
+  const bytes = Buffer.from(
+    JSON.stringify({ raw: "{".repeat(MIB), hash: "h", config: { agents: { list } } }),
+  );
+  gateway.answer = ({ id }, peer) => peer.send(answerWith(id, bytes), { binary: false });
+  await assertShortTurns("config.get", async () => {
+    const config = await readGatewayConfig(
+      asker(() => link),
+      { protocol: 4, version: null },
+    );
+    assert.deepEqual([config.hash, config.kind, config.list.length], ["h", "list", 300_000]);
+    assert.deepEqual(config.entries.get("agent-299999")?.heartbeat, heartbeat);
+  });
   assert.equal(link.status.state, "ready");
 });
 
@@ -166,20 +144,19 @@ test("endless small frames, pings and rubbish end the connection, and dialling a
     pongs: (peer) => peer.pong(),
   };
   for (const [what, flood] of Object.entries(floods)) {
-    const { gateway, stand, link } = await enter(t);
-    const { peer } = gateway;
-    const turn = await longestTurn(async () => {
+    await assertShortTurns(what, async () => {
+      const { gateway, stand, link } = await enter(t);
+      const { peer } = gateway;
       while (link.status.state === "ready") {
         for (let n = 0; n < 100; n++) flood(peer);
         await new Promise(setImmediate);
       }
+      assert.match(link.status.last_error ?? "", /more than it was asked for/, what);
+      assert.ok(stand.events.length <= 10_000);
+      link.reconnect();
+      await inState(link, "backing_off");
+      assert.match(link.status.last_error ?? "", /more than it was asked for/, what);
     });
-    assert.ok(turn < LONG_MS, `${what}: a turn of ${turn} ms`);
-    assert.match(link.status.last_error ?? "", /more than it was asked for/, what);
-    assert.ok(stand.events.length <= 10_000);
-    link.reconnect();
-    await inState(link, "backing_off");
-    assert.match(link.status.last_error ?? "", /more than it was asked for/, what);
   }
 });
 

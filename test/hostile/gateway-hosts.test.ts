@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { test } from "node:test";
 import { readConfig } from "../../src/config.ts";
 import { GatewayHosts } from "../../src/gateway-hosts.ts";
+import { until } from "../support/await.ts";
 import { assertError } from "../support/hostile.ts";
+import { inState, LinkStand } from "../support/link-stand.ts";
+import { ScriptedGateway } from "../support/scripted-gateway.ts";
 import { startTestServer } from "../support/server.ts";
 
 const SPECIAL = [
@@ -70,4 +75,48 @@ test("MUSTER_GATEWAY_HOSTS holds at create and at update, and what can match not
   ])
     if (list.trim() !== "")
       assert.throws(() => readConfig({ MUSTER_GATEWAY_HOSTS: list }), /MUSTER_GATEWAY_HOSTS/, list);
+});
+
+test("a name is dialled at no address that gateways may not have, and nothing tells that somebody listens there", async (t) => {
+  const gateway = await ScriptedGateway.open(t);
+  const { port } = new URL(gateway.url);
+  const see = async (list: string, state: string) => {
+    const server = await startTestServer(t, { environment: { MUSTER_GATEWAY_HOSTS: list } });
+    const owner = await server.wire();
+    const { gateway: made } = await owner.call("gateway.create", {
+      name: "By name",
+      kind: "openclaw",
+      url: `ws://localhost:${port}`,
+      token: "the-gateways-own",
+    });
+    return until(
+      async () => {
+        const { link } = await owner.call("gateway.status", { gateway_id: made.id });
+        return link?.state === state && link;
+      },
+      { what: `a link that is ${state}` },
+    );
+  };
+  const { last_error } = await see("10.0.0.0/8", "backing_off");
+  assert.equal(last_error, `The gateway at localhost:${port} cannot be reached`);
+  assert.equal(gateway.upgrades.length, 0);
+  await see("127.0.0.0/8", "ready");
+  assert.equal(gateway.upgrades.length, 1);
+});
+
+test("a redirect is not followed", async (t) => {
+  const gateway = await ScriptedGateway.open(t);
+  const redirecting = createServer();
+  redirecting.on("upgrade", (_, socket) =>
+    socket.end(`HTTP/1.1 302 Found\r\nLocation: ${gateway.url}\r\nConnection: close\r\n\r\n`),
+  );
+  redirecting.listen(0, "127.0.0.1");
+  await once(redirecting, "listening");
+  t.after(() => redirecting.close());
+  const address = redirecting.address();
+  assert.ok(typeof address === "object" && address !== null);
+  const stand = await LinkStand.open(t);
+  const link = stand.links.of(await stand.gateway(`ws://127.0.0.1:${address.port}`));
+  await inState(link, "backing_off");
+  assert.equal(gateway.upgrades.length, 0);
 });

@@ -46,6 +46,13 @@ test("another address or weaker TLS forgets a gateway's token and key, unless a 
     const { gateway } = await owner.call("gateway.update", { gateway_id, ...change });
     assert.equal(gateway.has_token, false, about);
     assert.notEqual(await keyOf(server, gateway_id), key, about);
+    const cleared = await withSecrets(server, owner);
+    await owner.call("gateway.update", { gateway_id: cleared.gateway_id, ...change, token: null });
+    assert.notEqual(
+      await keyOf(server, cleared.gateway_id),
+      cleared.key,
+      "no token is none that comes along",
+    );
     const other = await withSecrets(server, owner);
     const brought = { gateway_id: other.gateway_id, ...change, token: "another" };
     const after = await owner.call("gateway.update", brought);
