@@ -26,6 +26,7 @@ import { workspacesRoot } from "./commands/gateways.ts";
 import type { Services } from "./commands/services.ts";
 import type { Config } from "./config.ts";
 import { inspectDataFolder } from "./data-folder.ts";
+import { descriptorLimit } from "./edge/descriptors.ts";
 import { Expiries } from "./edge/expiries.ts";
 import { createFailures } from "./edge/failures.ts";
 import { type Listener, listen } from "./edge/listener.ts";
@@ -295,6 +296,7 @@ async function build(
     maxFrameBytes: LIMITS.max_frame_bytes,
     maxBufferedBytes: MOST_BUFFERED,
     idleTimeoutS: IDLE_TIMEOUT_S,
+    descriptorLimit: descriptorLimit(),
     strangersBehind: config.trustedProxies ?? new Networks([]),
     log,
     routes: createRoutes({

@@ -1,6 +1,8 @@
 import type { Log } from "../log.ts";
 import { Networks } from "../networks.ts";
 import { CLOSE } from "../protocol/close-codes.ts";
+import { Descriptors } from "./descriptors.ts";
+import { Door, openPort } from "./door.ts";
 import { chooseCodec, handshakeFault, SOCKET_PATH, upgradeNeeded } from "./handshake.ts";
 import { HeldBodies } from "./held-bodies.ts";
 import { type Arrival, addressOf, refuse, type ServeParts, serve } from "./http.ts";
@@ -20,15 +22,7 @@ import {
   UwsTransport,
 } from "./transport.ts";
 import { upgrade } from "./upgrades.ts";
-import {
-  EXCLUSIVE_PORT,
-  type ListenSocket,
-  type UwsApp,
-  type UwsBehavior,
-  type UwsRequest,
-  type UwsResponse,
-  uws,
-} from "./uws.ts";
+import { type UwsApp, type UwsBehavior, type UwsRequest, type UwsResponse, uws } from "./uws.ts";
 
 /** One port: WebSockets at `/v1/socket`, HTTP everywhere else. */
 export interface Listener {
@@ -55,6 +49,8 @@ export interface ListenOptions extends BrowserRules {
    * these proxies tell.
    */
   strangersBehind?: Networks;
+  /** Set: how many descriptors the process may have. Near that no socket is accepted. */
+  descriptorLimit?: number | undefined;
   /** A socket has connected: returns who takes its messages. `bearer` is the token of its Authorization header. */
   open(transport: Transport, upgrade: { bearer?: string }): SessionHandler;
   routes: readonly Route[];
@@ -87,27 +83,36 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const app = uws.App();
   app.ws(SOCKET_PATH, socketBehavior(options, browsers, sockets, strangers, rounds.now));
   serveRoutes(app, options, browsers);
-  const listening = await new Promise<ListenSocket>((resolve, reject) => {
-    app.listen(host, port, EXCLUSIVE_PORT, (socket) => {
-      if (socket !== false) return resolve(socket);
-      app.close();
-      rounds.stop();
-      reject(
-        new Error(
-          `cannot listen on ${host}:${port}: the port is taken, or the host is no address of this machine; ` +
-            "end what runs there, or set PORT or HOST",
-        ),
-      );
-    });
-  });
-  let accepting = true;
+  const listening = await openPort(app, host, port);
+  if (listening === undefined) {
+    app.close();
+    rounds.stop();
+    throw new Error(
+      `cannot listen on ${host}:${port}: the port is taken, or the host is no address of this machine; ` +
+        "end what runs there, or set PORT or HOST",
+    );
+  }
+  const door = new Door(app, host, listening);
+  const { descriptorLimit, log } = options;
+  const descriptors =
+    descriptorLimit === undefined
+      ? undefined
+      : new Descriptors(
+          descriptorLimit,
+          {
+            shed: (count, leastAgeMs) => strangers?.shed(count, leastAgeMs),
+            pause: () => door.close(),
+            resume: () => door.open(),
+          },
+          log,
+        );
   const stopAccepting = () => {
-    if (accepting) uws.us_listen_socket_close(listening);
-    accepting = false;
+    descriptors?.stop();
+    door.close();
   };
   let publishedBytes = 0;
   return {
-    port: uws.us_socket_local_port(listening),
+    port: door.port,
     publish(topic, frame) {
       app.publish(topic, frame, typeof frame !== "string", false);
       publishedBytes += frame.length;

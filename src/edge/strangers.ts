@@ -147,33 +147,35 @@ export class Strangers {
     return true;
   }
 
-  /** Gives back so many descriptors if it can: those who have sent nothing first, the oldest first. */
-  shed(count: number): void {
+  /**
+   * Gives back so many descriptors if it can, of those who came so many milliseconds ago: first of those who have sent
+   * nothing, then of those who wait, then of the others, each time of the oldest.
+   */
+  shed(count: number, leastAgeMs: number): void {
+    const latest = performance.now() - leastAgeMs;
     let left = count;
-    for (const stranger of this.#silent) {
-      if (left-- <= 0) return;
-      stranger.dismiss(true);
-    }
-    for (const address of this.#crowded)
-      for (const waiting of address.waiting.keys()) {
-        if (left-- <= 0) return;
-        this.#unqueue(address, waiting);
-        waiting.refuse();
+    const dismiss = (strangers: Iterable<Stranger>) => {
+      for (const stranger of strangers) {
+        if (left <= 0 || stranger.since > latest) return;
+        left -= 1;
+        stranger.dismiss(true);
       }
-    for (const stranger of this.#spoken) {
-      if (left-- <= 0) return;
-      stranger.dismiss(true);
-    }
+    };
+    dismiss(this.#silent);
+    for (const address of this.#crowded)
+      for (const [waiting, since] of address.waiting) {
+        if (left <= 0 || since > latest) break;
+        left -= 1;
+        this.#refuse(address, waiting);
+      }
+    dismiss(this.#spoken);
   }
 
   /** Nobody waits any more. */
   close(): void {
     this.#closed = true;
     for (const address of this.#crowded)
-      for (const waiting of address.waiting.keys()) {
-        this.#unqueue(address, waiting);
-        waiting.refuse();
-      }
+      for (const waiting of address.waiting.keys()) this.#refuse(address, waiting);
   }
 
   #tick(): void {
@@ -181,8 +183,7 @@ export class Strangers {
     for (const address of this.#crowded)
       for (const [waiting, since] of address.waiting) {
         if (since > tooOld) break;
-        this.#unqueue(address, waiting);
-        waiting.refuse();
+        this.#refuse(address, waiting);
       }
     this.#serve();
   }
@@ -212,6 +213,12 @@ export class Strangers {
     if (oldest === undefined || oldest.since > performance.now() - LEAST_STAY_MS) return false;
     oldest.dismiss(false);
     return true;
+  }
+
+  #refuse(address: Address, waiting: Waiting): void {
+    this.#unqueue(address, waiting);
+    waiting.refuse();
+    this.#forget(address);
   }
 
   #unqueue(address: Address, waiting: Waiting): boolean {

@@ -24,6 +24,8 @@ type Upgrade = (req: IncomingMessage, connection: Duplex, head: Buffer) => void;
 const EVERYTHING = "/*";
 /** How long a peer has to close its side too, in milliseconds. */
 const PARTED_AFTER_MS = 8_000;
+/** The same, for a connection's first one; a little later, so that it is answered. */
+const UNHEARD_MS = 10_000;
 /** How long a request may take to arrive, and how often that is looked at, in milliseconds. */
 const ARRIVAL = { headersTimeout: 8_000, requestTimeout: 8_000, connectionsCheckingInterval: 1_000 };
 
@@ -48,6 +50,16 @@ function createApp(): UwsApp {
     if (before > 0) return refuse(res, 400);
     handle(req, res);
   });
+  // Node looks at its clocks only while it listens, and connections are to be let go when it does not, too.
+  const unheard = new WeakMap<Duplex, NodeJS.Timeout>();
+  const heard = ({ socket }: IncomingMessage) => clearTimeout(unheard.get(socket));
+  server.on("connection", (socket) => {
+    unheard.set(socket, setTimeout(() => socket.destroy(), UNHEARD_MS).unref());
+  });
+  server.prependListener("request", heard);
+  server.prependListener("upgrade", heard);
+  // A connection that cannot be accepted is the peer's loss only; who asks to listen is told besides.
+  server.on("error", () => {});
   server.on("upgrade", (req: IncomingMessage, connection: Duplex, head: Buffer) => {
     connection.on("error", () => connection.destroy());
     if (req.httpVersion !== "1.1") return refuse(rawResponse(req), 505);
@@ -68,8 +80,12 @@ function createApp(): UwsApp {
       return app;
     },
     listen(host, port, _options, done) {
-      server.once("error", () => done(false));
-      server.listen({ host, port }, () => done(server));
+      const failed = () => done(false);
+      server.once("error", failed);
+      server.listen({ host, port }, () => {
+        server.off("error", failed);
+        done(server);
+      });
       return app;
     },
     publish(topic, message, isBinary) {

@@ -14,9 +14,17 @@ export class Muster {
   err = "";
   #heard: (() => void)[] = [];
 
-  constructor(t: TestContext, words: string[], environment: Record<string, string> = {}) {
+  constructor(
+    t: TestContext,
+    words: string[],
+    environment: Record<string, string> = {},
+    { descriptors }: { descriptors?: number } = {},
+  ) {
     const { PATH } = process.env;
-    this.child = spawn(process.execPath, [...programOf("src/cli/main"), ...words], {
+    const program = [process.execPath, ...programOf("src/cli/main"), ...words];
+    const limited = ["sh", "-c", `ulimit -n ${descriptors}; exec "$@"`, "sh", ...program];
+    const [file = "", ...args] = descriptors === undefined ? program : limited;
+    this.child = spawn(file, args, {
       cwd: folder(t),
       env: { PATH, ...environment },
     });

@@ -15,12 +15,19 @@ export class RawPeer {
     });
   }
 
+  /** Waits for the first of these to happen; an error ends in `close`. */
+  #either(...events: string[]): Promise<void> {
+    return new Promise((resolve) => {
+      for (const event of events) this.socket.once(event, () => resolve());
+    });
+  }
+
   static async connect(t: TestContext, url: string): Promise<RawPeer> {
     const { hostname, port } = new URL(url);
     const socket = connect(Number(port), hostname);
     t.after(() => socket.destroy());
     const peer = new RawPeer(socket);
-    await Promise.race([once(socket, "connect"), once(socket, "close")]);
+    await peer.#either("connect", "close");
     return peer;
   }
 
@@ -37,7 +44,7 @@ export class RawPeer {
     };
     const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
     peer.socket.write(`GET /v1/socket HTTP/1.1\r\n${lines.join("")}\r\n`);
-    if (!peer.isClosed) await Promise.race([once(peer.socket, "data"), once(peer.socket, "close")]);
+    if (!peer.isClosed) await peer.#either("data", "close");
     return peer;
   }
 
