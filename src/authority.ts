@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6, SocketAddress } from "node:net";
-import { domainToASCII } from "node:url";
+import { domainToASCII, domainToUnicode } from "node:url";
 import { wholeNumber } from "./whole-number.ts";
 
 /** A host, and the port when one is named: what stands behind `://` in an address, and in a request's `Host`. */
@@ -15,6 +15,8 @@ const NAME = /^(?:[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?|\.)$/;
 const LONGEST_NAME = 253;
 /** A last label like this makes browsers read the whole as a number, and send it as an IPv4 address. */
 const NUMERIC_END = /(?:^|\.)(?:\d+|0x[0-9a-f]*)\.?$/;
+/** A label that stands for others. */
+const PUNYCODE = /(?:^|\.)xn--/;
 /** What may stand in a name before it is made ASCII: converted as they are, other characters would be decoded or dropped. */
 const CONVERTIBLE = /^[\p{L}\p{M}\p{N}._·・-]+$/u;
 
@@ -71,6 +73,7 @@ function toAscii(text: string): string | undefined {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the first of the ASCII characters is one
   if (/^[\u0000-\u007f]*$/.test(lower) && !lower.includes("xn--")) return lower;
   if (!CONVERTIBLE.test(lower)) return undefined;
-  // What cannot be converted comes back as an empty text.
-  return domainToASCII(lower) || undefined;
+  // What cannot be converted comes back as an empty text, or as it was in newer versions of Node.
+  const ascii = domainToASCII(lower);
+  return ascii && !PUNYCODE.test(domainToUnicode(ascii)) ? ascii : undefined;
 }
