@@ -34,16 +34,7 @@ export class RawPeer {
   /** A WebSocket from here on: what is read of it first is the answer to its upgrade. */
   static async upgraded(t: TestContext, url: string, headers: Record<string, string> = {}): Promise<RawPeer> {
     const peer = await RawPeer.connect(t, url);
-    const all = {
-      host: new URL(url).host,
-      upgrade: "websocket",
-      connection: "Upgrade",
-      "sec-websocket-version": "13",
-      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-      ...headers,
-    };
-    const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-    peer.socket.write(`GET /v1/socket HTTP/1.1\r\n${lines.join("")}\r\n`);
+    peer.socket.write(upgradeRequest(url, headers));
     if (!peer.isClosed) await peer.#either("data", "close");
     return peer;
   }
@@ -59,6 +50,20 @@ export class RawPeer {
     clearTimeout(timer);
     gaveUp.abort();
   }
+}
+
+/** What asks for a WebSocket. */
+export function upgradeRequest(url: string, headers: Record<string, string> = {}): string {
+  const all = {
+    host: new URL(url).host,
+    upgrade: "websocket",
+    connection: "Upgrade",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    ...headers,
+  };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `GET /v1/socket HTTP/1.1\r\n${lines.join("")}\r\n`;
 }
 
 const OPCODES = { continuation: 0, text: 1, binary: 2, ping: 9, pong: 10 } as const;
